@@ -1,0 +1,89 @@
+/** The API between the manager and an agent: on the agent, over mutual TLS 1.3. */
+import { Type } from 'typebox';
+import { HostReport } from './host.ts';
+import { Name, Uuid } from './names.ts';
+import { VmStop } from './public-api.ts';
+import { defineApi } from './route.ts';
+import { AttemptReport, IncomingAnswer, IncomingRequest, KeyOffer, KeyRequest, OutgoingRequest } from './spec.ts';
+import { AgentVm, VmDefinition } from './vm.ts';
+
+const VmParams = Type.Object({ vm: Name });
+const AttemptParams = Type.Object({ migration: Uuid });
+const Nothing = Type.Object({});
+
+export const agentApi = defineApi({
+  host: { method: 'GET', path: '/v1/host', summary: 'What this host is and has', response: HostReport, status: 200 },
+
+  defineVm: { method: 'POST', path: '/v1/vms', summary: 'Define a VM', body: VmDefinition, response: AgentVm, status: 201 },
+  getVm: { method: 'GET', path: '/v1/vms/:vm', summary: 'One VM', params: VmParams, response: AgentVm, status: 200 },
+  startVm: { method: 'POST', path: '/v1/vms/:vm/start', summary: 'Power on', params: VmParams, response: AgentVm, status: 200 },
+  stopVm: {
+    method: 'POST',
+    path: '/v1/vms/:vm/stop',
+    summary: 'Shut down',
+    params: VmParams,
+    body: VmStop,
+    response: AgentVm,
+    status: 200,
+  },
+  removeVm: { method: 'DELETE', path: '/v1/vms/:vm', summary: 'Forget a stopped VM', params: VmParams, response: Nothing, status: 200 },
+  consoleOfVm: {
+    method: 'GET',
+    path: '/v1/vms/:vm/console',
+    summary: 'Its serial console',
+    params: VmParams,
+    response: Nothing,
+    status: 200,
+    stream: 'socket',
+  },
+
+  offerKey: {
+    method: 'POST',
+    path: '/v1/attempts/keys',
+    summary: 'A public key for one attempt',
+    body: KeyRequest,
+    response: KeyOffer,
+    status: 201,
+  },
+  incoming: {
+    method: 'POST',
+    path: '/v1/attempts/incoming',
+    summary: 'Be the destination: reserve, start QEMU, listen',
+    body: IncomingRequest,
+    response: IncomingAnswer,
+    status: 201,
+  },
+  outgoing: {
+    method: 'POST',
+    path: '/v1/attempts/outgoing',
+    summary: 'Be the source: move the VM',
+    body: OutgoingRequest,
+    response: AttemptReport,
+    status: 202,
+  },
+  getAttempt: {
+    method: 'GET',
+    path: '/v1/attempts/:migration',
+    summary: 'One attempt',
+    params: AttemptParams,
+    response: AttemptReport,
+    status: 200,
+  },
+  cancelAttempt: {
+    method: 'POST',
+    path: '/v1/attempts/:migration/cancel',
+    summary: 'Stop before the grant; refused after it',
+    params: AttemptParams,
+    response: AttemptReport,
+    status: 202,
+  },
+  watchAttempt: {
+    method: 'GET',
+    path: '/v1/attempts/:migration/events',
+    summary: 'Progress until the attempt has ended',
+    params: AttemptParams,
+    response: AttemptReport,
+    status: 200,
+    stream: 'events',
+  },
+});

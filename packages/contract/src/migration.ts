@@ -1,0 +1,133 @@
+/** A migration as people see it: the order, its progress, its result. */
+import { type Static, Type } from 'typebox';
+import { Bytes, Milliseconds, Name, Timestamp, Uuid } from './names.ts';
+
+/** `aes-256-gcm` is "sealed", `none` is "clear". */
+export const Suite = Type.Union([Type.Literal('aes-256-gcm'), Type.Literal('none')]);
+export type Suite = Static<typeof Suite>;
+
+/** Limits that an order sets; what it leaves out gets these defaults. */
+export const MigrationLimits = Type.Object(
+  {
+    /** Of all channels together; 0 is without limit. */
+    bandwidthBytesPerSecond: Type.Integer({ minimum: 0, default: 0 }),
+    /** What QEMU may plan for stopping the VM: its `downtime-limit`. */
+    downtimeMs: Type.Integer({ minimum: 1, maximum: 2_000_000, default: 30 }),
+    /** From the order to the grant; when it passes, the migration is cancelled and the VM runs on. */
+    deadlineMs: Type.Integer({ minimum: 1000, maximum: 86_400_000, default: 3_600_000 }),
+    /** Slow the guest down step by step where it changes memory faster than the line carries it. */
+    autoConverge: Type.Boolean({ default: true }),
+  },
+  { additionalProperties: false },
+);
+export type MigrationLimits = Static<typeof MigrationLimits>;
+
+export const MigrationOrder = Type.Object(
+  {
+    to: Name,
+    /** Move without encryption; refused where the VM's mode is `required`. */
+    clear: Type.Optional(Type.Boolean()),
+    /** multifd channels beside the main one; 0 moves everything through the main one. */
+    multifdChannels: Type.Optional(Type.Integer({ minimum: 0, maximum: 64 })),
+    limits: Type.Optional(Type.Partial(MigrationLimits)),
+  },
+  { additionalProperties: false, $id: 'MigrationOrder' },
+);
+export type MigrationOrder = Static<typeof MigrationOrder>;
+
+/** Where a migration is. `failed` and `cancelled` mean that the VM runs on at the source; `lost` that its only current memory is gone. */
+export const MigrationPhase = Type.Union([
+  Type.Literal('preparing'),
+  Type.Literal('connecting'),
+  Type.Literal('copying'),
+  Type.Literal('switching-over'),
+  Type.Literal('granted'),
+  Type.Literal('releasing'),
+  Type.Literal('completed'),
+  Type.Literal('cancelled'),
+  Type.Literal('failed'),
+  Type.Literal('in-doubt'),
+  Type.Literal('lost'),
+]);
+export type MigrationPhase = Static<typeof MigrationPhase>;
+
+export const finalPhases: readonly MigrationPhase[] = ['completed', 'cancelled', 'failed', 'lost'];
+
+export const ChannelProgress = Type.Object({
+  channel: Type.Integer({ minimum: 0 }),
+  kind: Type.Union([Type.Literal('control'), Type.Literal('main'), Type.Literal('multifd'), Type.Literal('disk')]),
+  /** Local bytes carried from source to destination, before sealing. */
+  bytes: Bytes,
+  records: Type.Integer({ minimum: 0 }),
+});
+export type ChannelProgress = Static<typeof ChannelProgress>;
+
+export const MigrationProgress = Type.Object({
+  phase: MigrationPhase,
+  elapsedMs: Milliseconds,
+  /** Everything handed to TCP: headers, tags and hellos as well. */
+  bytesOnWire: Bytes,
+  /** Over the last reporting interval. */
+  throughputMBps: Type.Number({ minimum: 0, description: '10^6 bytes a second' }),
+  ram: Type.Object({
+    total: Bytes,
+    transferred: Bytes,
+    remaining: Bytes,
+    dirtyBytesPerSecond: Type.Number({ minimum: 0 }),
+    /** Passes over memory so far. */
+    passes: Type.Integer({ minimum: 0 }),
+  }),
+  /** How much the guest is slowed by auto-converge, per cent. */
+  throttlePercent: Type.Number({ minimum: 0 }),
+  channels: Type.Array(ChannelProgress),
+});
+export type MigrationProgress = Static<typeof MigrationProgress>;
+
+/** `transport` is the worker threads' time, `qemu` that of QEMU's threads other than vCPUs. Seconds. */
+export const CpuSeconds = Type.Object({ qemu: Type.Number({ minimum: 0 }), transport: Type.Number({ minimum: 0 }) });
+export type CpuSeconds = Static<typeof CpuSeconds>;
+
+export const MigrationResult = Type.Object({
+  suite: Suite,
+  /** TCP connections, channel 0 included. */
+  channels: Type.Integer(),
+  migrationMs: Milliseconds,
+  /** Source vCPUs stopped to destination vCPUs running, on the source's clock. */
+  switchOverMs: Milliseconds,
+  /** Half the least round-trip time: the switch-over time is right within ± this. */
+  switchOverErrorMs: Milliseconds,
+  bytesOnWire: Bytes,
+  records: Type.Integer(),
+  throughputMBps: Type.Number(),
+  cpuSeconds: Type.Object({ source: CpuSeconds, destination: CpuSeconds }),
+});
+export type MigrationResult = Static<typeof MigrationResult>;
+
+/** Why a migration ended without completing. */
+export const MigrationFailure = Type.Object({
+  /** A failure code of docs/protocol.md where the transport failed, else an error code of the API. */
+  code: Type.String(),
+  message: Type.String(),
+});
+export type MigrationFailure = Static<typeof MigrationFailure>;
+
+export const Migration = Type.Object(
+  {
+    id: Uuid,
+    vm: Name,
+    from: Name,
+    to: Name,
+    suite: Suite,
+    attempt: Type.Integer({ minimum: 1 }),
+    phase: MigrationPhase,
+    /** Said loudly where the VM moves or moved without encryption, and why. */
+    clearBecause: Type.Optional(Type.String()),
+    orderedAt: Timestamp,
+    endedAt: Type.Optional(Timestamp),
+    progress: Type.Optional(MigrationProgress),
+    result: Type.Optional(MigrationResult),
+    failure: Type.Optional(MigrationFailure),
+  },
+  { $id: 'Migration' },
+);
+export type Migration = Static<typeof Migration>;
