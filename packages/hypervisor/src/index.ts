@@ -1,1 +1,13 @@
-export {};
+export * from './capabilities.ts';
+export * from './command-line.ts';
+export * from './definition.ts';
+export * from './error.ts';
+export * from './migration.ts';
+export { cpuSeconds, type ProcessId, type QemuCpuSeconds } from './proc.ts';
+export * from './process.ts';
+export * from './qmp/client.ts';
+export { MAX_LINE_BYTES, type QemuVersion } from './qmp/codec.ts';
+export * from './qmp/error.ts';
+export * from './qmp/monitor.ts';
+export * from './qmp/vocabulary.ts';
+export * from './run-state.ts';

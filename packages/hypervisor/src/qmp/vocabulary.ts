@@ -1,0 +1,130 @@
+/** The commands and events of QMP that sealift uses, as QEMU's schema (qapi/*.json of 7.2 to 10.0) has them. */
+
+/** qapi/run-state.json, RunState. */
+export const runStates = [
+  'debug',
+  'inmigrate',
+  'internal-error',
+  'io-error',
+  'paused',
+  'postmigrate',
+  'prelaunch',
+  'finish-migrate',
+  'restore-vm',
+  'running',
+  'save-vm',
+  'shutdown',
+  'suspended',
+  'watchdog',
+  'guest-panicked',
+  'colo',
+] as const;
+export type RunState = (typeof runStates)[number];
+
+/** qapi/migration.json, MigrationStatus. */
+export const migrationStatuses = [
+  'none',
+  'setup',
+  'cancelling',
+  'cancelled',
+  'active',
+  'postcopy-device',
+  'postcopy-active',
+  'postcopy-paused',
+  'postcopy-recover-setup',
+  'postcopy-recover',
+  'completed',
+  'failed',
+  'failing',
+  'colo',
+  'pre-switchover',
+  'device',
+  'wait-unplug',
+] as const;
+export type MigrationStatus = (typeof migrationStatuses)[number];
+
+export interface AnnounceParameters {
+  /** Milliseconds before the second announcement. */
+  readonly initial: number;
+  /** Milliseconds at most between two. */
+  readonly max: number;
+  readonly rounds: number;
+  /** Milliseconds by which the pause grows. */
+  readonly step: number;
+}
+
+interface None {
+  readonly arguments: undefined;
+  readonly return: Readonly<Record<string, never>>;
+}
+interface Query<R> {
+  readonly arguments: undefined;
+  readonly return: R;
+}
+interface Order<A> {
+  readonly arguments: A;
+  readonly return: Readonly<Record<string, never>>;
+}
+
+/** What QEMU answers is not checked against these types by the monitor: whoever decides on a field checks it (see migration.ts). */
+export interface QmpCommands {
+  'query-version': Query<unknown>;
+  'query-status': Query<{ readonly status: string; readonly running: boolean }>;
+  'query-machines': Query<readonly { readonly name: string; readonly alias?: string; readonly 'cpu-max': number }[]>;
+  'query-cpu-definitions': Query<readonly { readonly name: string; readonly 'unavailable-features'?: readonly string[] }[]>;
+  'qom-list-types': {
+    readonly arguments: { readonly implements: string; readonly abstract: boolean };
+    readonly return: readonly { readonly name: string }[];
+  };
+  'query-migrate-capabilities': Query<readonly { readonly capability: string; readonly state: boolean }[]>;
+  'query-migrate-parameters': Query<Readonly<Record<string, unknown>>>;
+  'query-migrate': Query<Readonly<Record<string, unknown>>>;
+  'migrate-set-capabilities': Order<{ readonly capabilities: readonly { readonly capability: string; readonly state: boolean }[] }>;
+  'migrate-set-parameters': Order<Readonly<Record<string, number | string>>>;
+  migrate: Order<{ readonly uri: string }>;
+  'migrate-incoming': Order<{ readonly uri: string }>;
+  'migrate-continue': Order<{ readonly state: MigrationStatus }>;
+  migrate_cancel: None;
+  stop: None;
+  cont: None;
+  quit: None;
+  system_powerdown: None;
+  'announce-self': Order<AnnounceParameters>;
+}
+export type QmpCommand = keyof QmpCommands;
+
+/** Arguments where the command has some, then options. */
+export type ExecuteInput<C extends QmpCommand> = QmpCommands[C]['arguments'] extends undefined
+  ? [arguments_?: undefined, options?: ExecuteOptions]
+  : [arguments_: QmpCommands[C]['arguments'], options?: ExecuteOptions];
+
+export interface ExecuteOptions {
+  /** Milliseconds until the command rejects with `timeout`. Default: {@link DEFAULT_DEADLINE_MS}. */
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** QEMU answers within a millisecond unless its main loop is held up by I/O on a storage or network that hangs. */
+export const DEFAULT_DEADLINE_MS = 10_000;
+
+interface EventData {
+  /** Of MIGRATION with the capability `events`. */
+  readonly status?: string;
+  /** Of MIGRATION_PASS. */
+  readonly pass?: number;
+  /** Of SHUTDOWN and RESET: `guest-shutdown`, `host-qmp-quit`… */
+  readonly reason?: string;
+  readonly guest?: boolean;
+}
+
+/**
+ * An event. `name` is one of STOP, RESUME, MIGRATION, MIGRATION_PASS, SHUTDOWN, POWERDOWN, RESET, GUEST_PANICKED, or any other of QEMU's.
+ */
+export interface QmpEvent {
+  readonly name: string;
+  readonly data: EventData;
+  /** QEMU's wall clock when it happened, in µs since the epoch; NaN where QEMU could not tell. Not for durations: it may be set. */
+  readonly qemuMicroseconds: number;
+  /** `process.hrtime.bigint()` when the bytes of this event were handed to this process, in ns. Monotonic. */
+  readonly receivedAt: bigint;
+}
