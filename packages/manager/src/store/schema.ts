@@ -1,0 +1,99 @@
+/** The tables, and the steps by which a database of any earlier version comes to have them. SQL that SQLite and PostgreSQL both read. */
+import { type Kysely, sql } from 'kysely';
+import { type Migration, Migrator } from 'kysely/migration';
+
+/** Times are milliseconds since the epoch; PostgreSQL hands a bigint over as a string. */
+type Time = number | string;
+
+interface HostTable {
+  name: string;
+  endpoint: string;
+  key_hash: string;
+  added_at: Time;
+  last_seen_at: Time | null;
+}
+
+interface VmTable {
+  name: string;
+  host: string;
+  definition: string;
+  created_at: Time;
+}
+
+interface MigrationTable {
+  id: string;
+  vm: string;
+  from_host: string;
+  to_host: string;
+  spec: string;
+  phase: string;
+  clear_because: string | null;
+  result: string | null;
+  failure: string | null;
+  ordered_at: Time;
+  ended_at: Time | null;
+}
+
+export interface Tables {
+  hosts: HostTable;
+  vms: VmTable;
+  migrations: MigrationTable;
+}
+
+/** Never change a step that was released; add one. */
+const steps: Record<string, Migration> = {
+  '0001-hosts-vms-migrations': {
+    async up(db) {
+      await db.schema
+        .createTable('hosts')
+        .addColumn('name', 'text', (column) => column.primaryKey())
+        .addColumn('endpoint', 'text', (column) => column.notNull())
+        .addColumn('key_hash', 'text', (column) => column.notNull())
+        .addColumn('added_at', 'bigint', (column) => column.notNull())
+        .addColumn('last_seen_at', 'bigint')
+        .execute();
+      await db.schema
+        .createTable('vms')
+        .addColumn('name', 'text', (column) => column.primaryKey())
+        .addColumn('host', 'text', (column) => column.notNull().references('hosts.name'))
+        .addColumn('definition', 'text', (column) => column.notNull())
+        .addColumn('created_at', 'bigint', (column) => column.notNull())
+        .execute();
+      await db.schema
+        .createTable('migrations')
+        .addColumn('id', 'text', (column) => column.primaryKey())
+        .addColumn('vm', 'text', (column) => column.notNull())
+        .addColumn('from_host', 'text', (column) => column.notNull())
+        .addColumn('to_host', 'text', (column) => column.notNull())
+        .addColumn('spec', 'text', (column) => column.notNull())
+        .addColumn('phase', 'text', (column) => column.notNull())
+        .addColumn('clear_because', 'text')
+        .addColumn('result', 'text')
+        .addColumn('failure', 'text')
+        .addColumn('ordered_at', 'bigint', (column) => column.notNull())
+        .addColumn('ended_at', 'bigint')
+        .execute();
+      // What keeps two orders for one VM from both passing, also where two managers share the database.
+      await db.schema
+        .createIndex('one_unfinished_migration_of_a_vm')
+        .unique()
+        .on('migrations')
+        .column('vm')
+        .where(sql.ref('ended_at'), 'is', null)
+        .execute();
+      await db.schema.createIndex('migrations_by_order').on('migrations').columns(['ordered_at', 'id']).execute();
+    },
+  },
+};
+
+/** @throws Error where a step fails, or where the database is of a later version than this program */
+export async function bringUpToDate(db: Kysely<Tables>): Promise<void> {
+  const migrator = new Migrator({
+    db,
+    provider: { getMigrations: async () => steps },
+    migrationTableName: 'schema_steps',
+    migrationLockTableName: 'schema_lock',
+  });
+  const { error } = await migrator.migrateToLatest();
+  if (error !== undefined) throw error;
+}

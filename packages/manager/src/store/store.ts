@@ -1,0 +1,53 @@
+/** What the manager remembers, whatever database it is in. Each method is one transaction. */
+import type { Migration, MigrationSpec, VmDefinition } from '@sealift/contract';
+
+export interface StoredHost {
+  readonly name: string;
+  readonly endpoint: string;
+  /** Of the certificate that its agent showed when the host was added. */
+  readonly keyHash: string;
+  readonly addedAt: number;
+  readonly lastSeenAt?: number;
+}
+
+export interface StoredVm {
+  readonly name: string;
+  /** The host that owns it: the source until a migration has completed. */
+  readonly host: string;
+  readonly definition: VmDefinition;
+  readonly createdAt: number;
+}
+
+/** The spec is all of the spec but its key, which is never stored. Progress is not stored either: the agents have it. */
+export interface StoredMigration {
+  readonly migration: Migration;
+  readonly spec: MigrationSpec;
+}
+
+export interface Store {
+  listHosts(): Promise<StoredHost[]>;
+  /** @returns false where the name is taken */
+  addHost(host: StoredHost): Promise<boolean>;
+  /** @returns false where a VM is still on it */
+  removeHost(name: string): Promise<boolean>;
+  hostSeen(name: string, at: number): Promise<void>;
+
+  listVms(): Promise<StoredVm[]>;
+  getVm(name: string): Promise<StoredVm | undefined>;
+  /** @returns false where the name is taken or the host is gone */
+  addVm(vm: StoredVm): Promise<boolean>;
+  removeVm(name: string): Promise<void>;
+
+  /** Newest first. */
+  listMigrations(): Promise<StoredMigration[]>;
+  unfinishedMigrations(): Promise<StoredMigration[]>;
+  getMigration(id: string): Promise<StoredMigration | undefined>;
+  /** The migration that is moving this VM. */
+  migrationOf(vm: string): Promise<StoredMigration | undefined>;
+  /** @returns false where another migration is moving the VM: of several at the same moment, the database lets one pass */
+  addMigration(stored: StoredMigration): Promise<boolean>;
+  /** Records phase, end, result and failure; with `vmHost` the VM changes its host in the same transaction. */
+  updateMigration(migration: Migration, vmHost?: string): Promise<void>;
+
+  close(): Promise<void>;
+}

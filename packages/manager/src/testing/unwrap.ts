@@ -1,0 +1,27 @@
+/** What an agent does with a wrapped key; here so that wrapping is tested against a second reading of the same definition. */
+import { createDecipheriv, diffieHellman, generateKeyPairSync, hkdfSync, type KeyObject } from 'node:crypto';
+import type { WrappedKey } from '@sealift/contract';
+import { rawPublicKey, x25519PublicKey } from '../migrations/spec/wrap.ts';
+
+export interface OfferedKey {
+  readonly privateKey: KeyObject;
+  readonly publicKey: Buffer;
+}
+
+export function offerKey(): OfferedKey {
+  const { privateKey, publicKey } = generateKeyPairSync('x25519');
+  return { privateKey, publicKey: rawPublicKey(publicKey) };
+}
+
+/** @throws Error where the wrap was made for another key or another context, or was changed */
+export function unwrapKey(wrapped: WrappedKey, offered: OfferedKey, context: Buffer): Buffer {
+  const ephemeral = Buffer.from(wrapped.ephemeral, 'base64url');
+  const sealed = Buffer.from(wrapped.sealed, 'base64url');
+  const shared = diffieHellman({ privateKey: offered.privateKey, publicKey: x25519PublicKey(ephemeral) });
+  const info = Buffer.concat([Buffer.from('sealift/1 key wrap'), Buffer.of(0), ephemeral, offered.publicKey, context]);
+  const derived = Buffer.from(hkdfSync('sha256', shared, '', info, 44));
+  const decipher = createDecipheriv('aes-256-gcm', derived.subarray(0, 32), derived.subarray(32));
+  decipher.setAAD(context);
+  decipher.setAuthTag(sealed.subarray(32));
+  return Buffer.concat([decipher.update(sealed.subarray(0, 32)), decipher.final()]);
+}
