@@ -29,6 +29,13 @@ export const pathOf = (route: Route, params: Record<string, string> = {}): strin
     return encodeURIComponent(value);
   });
 
+/** The error that an answer's body carries; undefined where it carries none. Also for a WebSocket that was refused. */
+export function errorOf(body: unknown): SealiftError | undefined {
+  if (!Check(ErrorBody, body)) return undefined;
+  const { code, message, details } = body.error;
+  return new SealiftError(code, message, details ? { details } : {});
+}
+
 /**
  * @param base the server's origin, such as `http://127.0.0.1:8650`
  * @param unreachable the code to reject with when the server does not answer at all
@@ -53,15 +60,12 @@ export function createClient<A extends Api>(
       });
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
+      if (cause instanceof SealiftError) throw cause; // a fetch that knows better words for why there is no answer
       throw new SealiftError(unreachable, `no answer from ${base}: ${reasonOf(cause)}`, { cause });
     }
     if (response.ok) return response;
-    const body: unknown = await response.json().catch(() => undefined);
-    if (Check(ErrorBody, body)) {
-      const { code, message, details } = body.error;
-      throw new SealiftError(code, message, details ? { details } : {});
-    }
-    throw new SealiftError('internal', `${route.method} ${route.path} was answered with HTTP ${response.status}`);
+    const error = errorOf(await response.json().catch(() => undefined));
+    throw error ?? new SealiftError('internal', `${route.method} ${route.path} was answered with HTTP ${response.status}`);
   };
 
   const client: Record<string, unknown> = {};

@@ -17,6 +17,7 @@ export const HostReport = Type.Object({
     capabilities: Type.Array(Type.String()),
   }),
   cpus: Type.Integer(),
+  /** For VMs: `reserved` is what the VMs here hold, running or moving in; `available` what another one may still be given. */
   memory: Type.Object({ total: Bytes, available: Bytes, reserved: Bytes }),
   bridges: Type.Array(Type.String()),
   /** The addresses that sealed channels may come in on. */

@@ -99,7 +99,8 @@ export const MigrationResult = Type.Object({
   bytesOnWire: Bytes,
   records: Type.Integer(),
   throughputMBps: Type.Number(),
-  cpuSeconds: Type.Object({ source: CpuSeconds, destination: CpuSeconds }),
+  /** The destination's is missing where it could not be asked any more. */
+  cpuSeconds: Type.Object({ source: CpuSeconds, destination: Type.Optional(CpuSeconds) }),
 });
 export type MigrationResult = Static<typeof MigrationResult>;
 
