@@ -9,7 +9,8 @@
  *   checker MIB PAUSE_MS [PASSES [none|stale|lost|swapped|torn]]
  *
  * PAUSE_MS is the time that each pass rests, spread over it, so that memory changes evenly. Each second, and at the end, a
- * Redis command with the results goes to standard output and a line for people to standard error. With PASSES it ends after
+ * Redis command with the results goes to standard output; a line for people goes to standard error at first, whenever there are
+ * new errors, and each ten seconds, so that a shell on the same console can be used. With PASSES it ends after
  * so many, with status 1 if there were errors. The last argument damages one page half-way, to show that it is noticed.
  *
  * Freestanding (Linux, x86-64), so that a compiler is all that it takes: tcc -nostdlib -static.
@@ -94,9 +95,12 @@ static void say(long file, const char *start, const char *separator, u64 passes,
   syscall6(SYS_WRITE, file, (long)line, to - line, 0, 0, 0);
 }
 
+static u64 reports, errors_said;
+
 static void report(u64 passes, u64 errors, u64 pages) {
   say(1, "HSET sealift:checker", " ", passes, errors, pages);
-  say(2, "checker:", "=", passes, errors, pages);
+  if (reports++ % 10 == 0 || errors != errors_said) say(2, "checker:", "=", passes, errors, pages);
+  errors_said = errors;
 }
 
 /* What a broken migration would do to the page in the middle of the memory. */
