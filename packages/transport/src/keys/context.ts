@@ -1,0 +1,79 @@
+/** The context of an attempt: a hash of everything that both sides must have been told alike. docs/protocol.md "context". */
+import { hashBytes, maxChannels, nonceBytes, type Suite } from '../constants.ts';
+import { sha256 } from './hkdf.ts';
+
+/** A migration spec without its key, in the form that the transport needs. */
+export interface Attempt {
+  readonly protocolVersion: number;
+  /** UUID, text form. */
+  readonly migration: string;
+  /** 1 to 2^32 - 1. */
+  readonly attempt: number;
+  /** 8 bytes. */
+  readonly nonce: Uint8Array;
+  readonly suite: Suite;
+  /** SHA-256 of each host's SubjectPublicKeyInfo. */
+  readonly sourceKeyHash: Uint8Array;
+  readonly destinationKeyHash: Uint8Array;
+  /** TCP connections, channel 0 included. */
+  readonly channels: number;
+  readonly limits: {
+    readonly bandwidthBytesPerSecond: number;
+    readonly downtimeMs: number;
+    readonly deadlineMs: number;
+    readonly autoConverge: boolean;
+  };
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
+}
+
+/** The UUID's 16 bytes. */
+export function migrationId(uuid: string): Buffer {
+  const bytes = Buffer.from(uuid.replaceAll('-', ''), 'hex');
+  if (bytes.length !== 16) throw new RangeError('migration');
+  return bytes;
+}
+
+/** @throws RangeError naming the field that is out of its bounds */
+export function contextHash(attempt: Attempt): Buffer {
+  const { limits } = attempt;
+  if (attempt.nonce.length !== nonceBytes) throw new RangeError('nonce');
+  if (attempt.sourceKeyHash.length !== hashBytes) throw new RangeError('sourceKeyHash');
+  if (attempt.destinationKeyHash.length !== hashBytes) throw new RangeError('destinationKeyHash');
+  if (attempt.channels < 2 || attempt.channels > maxChannels) throw new RangeError('channels');
+  const fields = [
+    Buffer.from('sealift/1 context', 'latin1'),
+    Uint8Array.of(attempt.protocolVersion),
+    migrationId(attempt.migration),
+    u32(attempt.attempt),
+    attempt.nonce,
+    attempt.sourceKeyHash,
+    attempt.destinationKeyHash,
+    Buffer.from(attempt.suite, 'latin1'),
+    u16(attempt.channels),
+    Buffer.concat([
+      u64(limits.bandwidthBytesPerSecond),
+      u64(limits.downtimeMs),
+      u64(limits.deadlineMs),
+      Uint8Array.of(limits.autoConverge ? 1 : 0),
+    ]),
+    u64(attempt.expiresAt),
+  ];
+  return sha256(...fields.flatMap((field) => [u32(field.length), field]));
+}
+
+const u16 = (value: number): Buffer => {
+  const out = Buffer.alloc(2);
+  out.writeUInt16BE(value);
+  return out;
+};
+const u32 = (value: number): Buffer => {
+  const out = Buffer.alloc(4);
+  out.writeUInt32BE(value);
+  return out;
+};
+const u64 = (value: number): Buffer => {
+  const out = Buffer.alloc(8);
+  out.writeBigUInt64BE(BigInt(value));
+  return out;
+};

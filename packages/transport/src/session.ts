@@ -1,0 +1,338 @@
+/**
+ * One attempt's channels, as the agent's handover sees them. A session begins with its spec's key and ends in one of two ways: every channel
+ * closed authentically in both directions, or it failed, once, and everything of it is closed and wiped.
+ */
+import { confirmBytes, controlChannel, firstDataChannel, m1Bytes, m2Bytes, type Role, recordType } from './constants.ts';
+import { TransportError } from './errors.ts';
+import type { Attempt } from './keys/context.ts';
+import { libc } from './native/libc.ts';
+import { connectUnix } from './native/sockets.ts';
+import type { Pool } from './pool.ts';
+import { type ChannelTotal, decodeGrant, encodeGrant, type Grant } from './record/control.ts';
+import type { GateReport, PumpReport } from './worker/messages.ts';
+import { Statistics } from './worker/statistics.ts';
+
+/** A control record of the peer's, on channel 0. `at` is process.hrtime.bigint() when it was opened. */
+export type ControlMessage =
+  | { readonly type: 'grant'; readonly grant: Grant; readonly at: bigint }
+  | { readonly type: 'running'; readonly at: bigint }
+  | { readonly type: 'aborted'; readonly at: bigint };
+
+export interface SessionHandlers {
+  /** Called in the order of arrival. */
+  control(message: ControlMessage): void;
+  /** Called at most once, before any promise of the session rejects. */
+  failed(error: TransportError): void;
+}
+
+type Reports = Exclude<GateReport, { kind: 'listening' | 'not-listening' }> | PumpReport;
+
+/** A promise with its two ends; its rejection is also told through {@link SessionHandlers.failed}, so nobody has to listen. */
+class Milestone<T> {
+  readonly #settle = Promise.withResolvers<T>();
+
+  constructor() {
+    this.promise.catch(() => undefined);
+  }
+  get promise(): Promise<T> {
+    return this.#settle.promise;
+  }
+  reach(value: T): void {
+    this.#settle.resolve(value);
+  }
+  fail(error: Error): void {
+    this.#settle.reject(error);
+  }
+}
+
+export class Session {
+  readonly number: number;
+  readonly role: Role;
+  readonly attempt: Attempt;
+  readonly statistics: Statistics;
+  readonly #pool: Pool;
+  readonly #handlers: SessionHandlers;
+  readonly #epochBits: number;
+  readonly #cpuAtStart: number;
+  readonly #confirmed = new Milestone<void>();
+  readonly #localListening = new Milestone<void>();
+  readonly #localEnded = new Milestone<readonly ChannelTotal[]>();
+  readonly #delivered = new Milestone<readonly ChannelTotal[]>();
+  readonly #ended = new Milestone<void>();
+  readonly #dropped = new Milestone<void>();
+  readonly #onGone: () => void;
+  readonly #confirmedChannels = new Set<number>();
+  readonly #endedChannels = new Set<number>();
+  readonly #sent: (ChannelTotal | undefined)[] = [];
+  readonly #arrived: (ChannelTotal | undefined)[] = [];
+  readonly #waiting = new Set<number>();
+  /** Local streams that were opened before their channel was confirmed. */
+  readonly #early = new Map<number, number>();
+  #localPath: string | undefined;
+  #nextLocal = firstDataChannel;
+  #mainAttached = false;
+  #missingDrops = 0;
+  #state: 'open' | 'ended' | 'dropping' | 'gone' = 'open';
+
+  /** Made by {@link Transport}. @param onGone when nothing of it is left in any thread */
+  constructor(number: number, role: Role, attempt: Attempt, pool: Pool, handlers: SessionHandlers, epochBits: number, onGone: () => void) {
+    this.number = number;
+    this.role = role;
+    this.attempt = attempt;
+    this.statistics = new Statistics(attempt.channels);
+    this.#pool = pool;
+    this.#handlers = handlers;
+    this.#epochBits = epochBits;
+    this.#cpuAtStart = pool.cpuSeconds;
+    this.#onGone = onGone;
+  }
+
+  /** Every channel is proven, and the spec's key is gone from this process. */
+  get confirmed(): Promise<void> {
+    return this.#confirmed.promise;
+  }
+
+  /** Every local stream has ended and its CLOSE is queued: the final totals of channels 1, 2, … towards the peer. */
+  get localEnded(): Promise<readonly ChannelTotal[]> {
+    return this.#localEnded.promise;
+  }
+
+  /** Every data channel's CLOSE has come, and all bytes before it are in the local sockets: what arrived on channels 1, 2, … */
+  get delivered(): Promise<readonly ChannelTotal[]> {
+    return this.#delivered.promise;
+  }
+
+  /** Every channel, channel 0 too, is closed in both directions. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  /** CPU seconds of the transport's threads since the session began; where sessions overlap, each counts all of it. */
+  get cpuSeconds(): number {
+    return this.#pool.cpuSeconds - this.#cpuAtStart;
+  }
+
+  /** Everything handed to TCP in both directions, with headers and tags; hellos as well. */
+  get bytesOnWire(): number {
+    return this.statistics.sum('outWire', 'inWire') + this.#confirmedChannels.size * helloBytes;
+  }
+
+  /**
+   * The source's side: QEMU is to connect to this path, its main stream first; each connection becomes the next channel.
+   *
+   * @throws TransportError `local`, such as when the path is taken
+   */
+  listenLocal(path: string): Promise<void> {
+    this.#pool.gate.post({ kind: 'listen-local', session: this.number, path, count: this.attempt.channels - firstDataChannel });
+    return this.#localListening.promise;
+  }
+
+  /** The destination's side: where QEMU listens. A channel is connected to it when its first bytes are there, the main one first. */
+  connectLocal(path: string): void {
+    this.#localPath = path;
+    this.#attachWaiting();
+  }
+
+  grant(grant: Grant): void {
+    this.#send(recordType.grant, encodeGrant(grant));
+  }
+
+  running(): void {
+    this.#send(recordType.running, new Uint8Array(0));
+  }
+
+  /** CLOSE on channel 0: nothing more will be said. */
+  close(): void {
+    this.#pump(controlChannel).post({ kind: 'close', session: this.number });
+  }
+
+  /**
+   * Says ABORTED, gives it a moment to leave, and drops everything.
+   *
+   * @returns when nothing of the session is left
+   */
+  async abort(): Promise<void> {
+    if (this.#state === 'open' && this.#confirmedChannels.has(controlChannel)) {
+      this.#send(recordType.aborted, new Uint8Array(0));
+      this.close();
+      await Promise.race([this.#dropped.promise, new Promise((resolve) => setTimeout(resolve, abortGraceMs))]);
+    }
+    await this.drop();
+  }
+
+  /** Closes and wipes all that is left, without a word to the peer. @returns when that has happened; idempotent */
+  drop(): Promise<void> {
+    this.#drop(new TransportError('local', 'the session was dropped'));
+    return this.#dropped.promise;
+  }
+
+  /** A thread's report; called by {@link Transport}. */
+  report(report: Reports): void {
+    switch (report.kind) {
+      case 'confirmed':
+        this.#confirm(report);
+        return;
+      case 'local-listening':
+        this.#localListening.reach();
+        return;
+      case 'local':
+        this.#attach(this.#nextLocal++, report.local);
+        return;
+      case 'first-data':
+        this.#waiting.add(report.channel);
+        this.#attachWaiting();
+        return;
+      case 'control':
+        this.#control(report.type, report.payload, report.at);
+        return;
+      case 'close-queued':
+        complete(this.#sent, report.channel, report.total, this.attempt.channels, this.#localEnded);
+        return;
+      case 'delivered':
+        complete(this.#arrived, report.channel, report.total, this.attempt.channels, this.#delivered);
+        return;
+      case 'ended':
+        this.#endedChannels.add(report.channel);
+        if (this.#endedChannels.size === this.attempt.channels && this.#state === 'open') {
+          this.#state = 'ended';
+          this.#ended.reach();
+          this.#drop(new TransportError('local', 'the session has ended'));
+        }
+        return;
+      case 'failed':
+        this.fail(new TransportError(report.code, report.message));
+        return;
+      case 'dropped':
+      case 'forgotten':
+        if (this.#state === 'dropping' && --this.#missingDrops === 0) this.#gone();
+        return;
+    }
+  }
+
+  /** Fails the session, once. */
+  fail(error: TransportError): void {
+    if (this.#state !== 'open') return;
+    this.#handlers.failed(error);
+    this.#rejectAll(error);
+  }
+
+  #pump(channel: number) {
+    const pump = this.#pool.pumps[(this.number + channel) % this.#pool.pumps.length];
+    if (!pump) throw new TransportError('local', 'the transport has no threads');
+    return pump;
+  }
+
+  #send(type: number, payload: Uint8Array): void {
+    this.#pump(controlChannel).post({ kind: 'send', session: this.number, type, payload });
+  }
+
+  #confirm(report: Extract<Reports, { kind: 'confirmed' }>): void {
+    const { channel, wire, secrets } = report;
+    if (this.#state !== 'open') {
+      new Uint8Array(secrets).fill(0);
+      libc.close(wire);
+      return;
+    }
+    const { channels, suite } = this.attempt;
+    this.#pump(channel).post({
+      kind: 'add',
+      session: this.number,
+      channel,
+      channels,
+      role: this.role,
+      suite,
+      epochBits: this.#epochBits,
+      wire,
+      secrets,
+      statistics: this.statistics.buffer,
+    });
+    this.#confirmedChannels.add(channel);
+    const early = this.#early.get(channel);
+    if (early !== undefined) {
+      this.#early.delete(channel);
+      this.#attach(channel, early);
+    }
+    if (this.#confirmedChannels.size < channels) return;
+    // No hello is left to do, so nobody needs the keys of hellos.
+    this.#pool.gate.post({ kind: 'forget-keys', session: this.number });
+    this.#confirmed.reach();
+  }
+
+  #attachWaiting(): void {
+    if (this.#localPath === undefined || this.#state !== 'open') return;
+    for (const channel of [...this.#waiting].sort((a, b) => a - b)) {
+      if (channel !== firstDataChannel && !this.#mainAttached) return;
+      let local: number | undefined;
+      try {
+        local = connectUnix(this.#localPath);
+      } catch (error) {
+        this.fail(error instanceof TransportError ? error : new TransportError('local', String(error)));
+        return;
+      }
+      if (local === undefined) {
+        // QEMU accepts one at a time.
+        setTimeout(() => this.#attachWaiting(), 2);
+        return;
+      }
+      this.#waiting.delete(channel);
+      if (channel === firstDataChannel) this.#mainAttached = true;
+      this.#attach(channel, local);
+    }
+  }
+
+  #attach(channel: number, local: number): void {
+    if (this.#state !== 'open') libc.close(local);
+    else if (!this.#confirmedChannels.has(channel)) this.#early.set(channel, local);
+    else this.#pump(channel).post({ kind: 'attach', session: this.number, channel, local });
+  }
+
+  #control(type: number, payload: Uint8Array, at: bigint): void {
+    if (this.#state !== 'open') return;
+    if (type === recordType.running) this.#handlers.control({ type: 'running', at });
+    else if (type === recordType.aborted) this.#handlers.control({ type: 'aborted', at });
+    else if (type === recordType.grant) {
+      const grant = decodeGrant(Buffer.from(payload), this.attempt.channels);
+      if (grant) this.#handlers.control({ type: 'grant', grant, at });
+      else this.fail(new TransportError('record', 'GRANT is malformed'));
+    }
+  }
+
+  #drop(reason: TransportError): void {
+    if (this.#state === 'dropping' || this.#state === 'gone') return;
+    this.#state = 'dropping';
+    this.#missingDrops = this.#pool.pumps.length + 1;
+    this.#rejectAll(reason);
+    for (const local of this.#early.values()) libc.close(local);
+    this.#early.clear();
+    this.#pool.gate.post({ kind: 'forget', session: this.number });
+    for (const pump of this.#pool.pumps) pump.post({ kind: 'drop', session: this.number });
+  }
+
+  #rejectAll(error: TransportError): void {
+    for (const milestone of [this.#confirmed, this.#localListening, this.#localEnded, this.#delivered, this.#ended]) milestone.fail(error);
+  }
+
+  #gone(): void {
+    this.#state = 'gone';
+    this.#dropped.reach();
+    this.#onGone();
+  }
+}
+
+/** ABORTED has this long to leave before the connection is closed under it. */
+const abortGraceMs = 300;
+/** M1, M2 and CONFIRM, which the gate exchanges before the counters begin. */
+const helloBytes = m1Bytes + m2Bytes + confirmBytes;
+
+function complete(
+  totals: (ChannelTotal | undefined)[],
+  channel: number,
+  total: ChannelTotal,
+  channels: number,
+  milestone: Milestone<readonly ChannelTotal[]>,
+): void {
+  if (channel === controlChannel) return;
+  totals[channel - firstDataChannel] = total;
+  const known = totals.filter((each) => each !== undefined);
+  if (known.length === channels - firstDataChannel) milestone.reach(known);
+}

@@ -1,0 +1,144 @@
+/** Two transports in one process joined over loopback, with unix sockets at their ends: what a test of channels stands on. */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { protocolVersion, type Suite } from '../constants.ts';
+import type { TransportError } from '../errors.ts';
+import type { Attempt } from '../keys/context.ts';
+import type { ControlMessage, Session } from '../session.ts';
+import { Transport, type TransportOptions } from '../transport.ts';
+import type { Address } from '../worker/messages.ts';
+
+export function testAttempt(changes: Partial<Attempt> = {}): Attempt {
+  return {
+    protocolVersion,
+    migration: randomUUID(),
+    attempt: 1,
+    nonce: randomBytes(8),
+    suite: 'aes-256-gcm',
+    sourceKeyHash: Buffer.alloc(32, 1),
+    destinationKeyHash: Buffer.alloc(32, 2),
+    channels: 4,
+    limits: { bandwidthBytesPerSecond: 0, downtimeMs: 30, deadlineMs: 60_000, autoConverge: true },
+    expiresAt: 2_000_000_000_000,
+    ...changes,
+  };
+}
+
+/** What a session's handlers were told. */
+export class Heard {
+  readonly control: ControlMessage[] = [];
+  readonly failures: TransportError[] = [];
+  readonly #waiting: (() => void)[] = [];
+  readonly handlers = {
+    control: (message: ControlMessage) => {
+      this.control.push(message);
+      this.#wake();
+    },
+    failed: (error: TransportError) => {
+      this.failures.push(error);
+      this.#wake();
+    },
+  };
+
+  /** Resolves once the condition holds. */
+  async until(condition: (heard: this) => boolean): Promise<void> {
+    while (!condition(this)) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
+
+export interface Pair extends AsyncDisposable {
+  readonly directory: string;
+  readonly source: Session;
+  readonly destination: Session;
+  readonly sourceHeard: Heard;
+  readonly destinationHeard: Heard;
+  /** The source's local streams, as QEMU would open them: channel 1 first. */
+  connectStreams(count: number): Promise<net.Socket[]>;
+  /** The destination's local streams, in the order in which they were opened. */
+  readonly arrived: net.Socket[];
+  arrivedStreams(count: number): Promise<net.Socket[]>;
+}
+
+export interface PairOptions {
+  readonly suite?: Suite;
+  readonly channels?: number;
+  readonly transport?: TransportOptions;
+  /** Turns where the destination listens into where the source connects: for a proxy in between. */
+  readonly between?: (address: Address) => Promise<Address>;
+  /** The key that the source is given, where it is not to be the destination's. */
+  readonly sourceKey?: Buffer;
+  readonly sourceAttempt?: (attempt: Attempt) => Attempt;
+}
+
+export async function openPair(options: PairOptions = {}): Promise<Pair> {
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'sealift-pair-'));
+  const transports = [new Transport({ threads: 2, ...options.transport }), new Transport({ threads: 2, ...options.transport })] as const;
+  const arrived: net.Socket[] = [];
+  const opened: net.Socket[] = [];
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => undefined);
+    arrived.push(socket);
+    server.emit('arrived');
+  });
+  const close = async () => {
+    await Promise.all(transports.map((transport) => transport.close()));
+    for (const socket of [...arrived, ...opened]) socket.destroy();
+    server.close();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    const attempt = testAttempt({ suite: options.suite ?? 'aes-256-gcm', channels: options.channels ?? 4 });
+    const key = randomBytes(32);
+    const sourceKey = options.sourceKey ?? Buffer.from(key);
+    const sourceHeard = new Heard();
+    const destinationHeard = new Heard();
+    server.listen(path.join(directory, 'in'));
+    await once(server, 'listening');
+    const { session: destination, addresses } = await transports[1].accept(
+      attempt,
+      key,
+      [{ host: '127.0.0.1', port: 0 }],
+      destinationHeard.handlers,
+    );
+    destination.connectLocal(path.join(directory, 'in'));
+    const targets: Address[] = [];
+    for (const address of addresses) targets.push(options.between ? await options.between(address) : address);
+    const source = transports[0].connect(options.sourceAttempt?.(attempt) ?? attempt, sourceKey, targets, sourceHeard.handlers);
+    await source.listenLocal(path.join(directory, 'out'));
+    return {
+      directory,
+      source,
+      destination,
+      sourceHeard,
+      destinationHeard,
+      arrived,
+      connectStreams: async (count) => {
+        const sockets: net.Socket[] = [];
+        for (let i = 0; i < count; i++) {
+          const socket = net.connect({ path: path.join(directory, 'out'), allowHalfOpen: true });
+          socket.on('error', () => undefined);
+          opened.push(socket);
+          await once(socket, 'connect');
+          sockets.push(socket);
+        }
+        return sockets;
+      },
+      arrivedStreams: async (count) => {
+        while (arrived.length < count) await once(server, 'arrived');
+        return arrived.slice(0, count);
+      },
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,120 @@
+/** The transport of one agent: its threads, its port, its sessions. */
+import { epochBits, type Role } from './constants.ts';
+import { TransportError } from './errors.ts';
+import { type Attempt, contextHash } from './keys/context.ts';
+import { wipe } from './keys/hkdf.ts';
+import { helloKeys } from './keys/schedule.ts';
+import { Pool } from './pool.ts';
+import { Session, type SessionHandlers } from './session.ts';
+import { tunables } from './tunables.ts';
+import type { Address, HelloSession } from './worker/messages.ts';
+
+export interface TransportOptions {
+  /** Pump threads; by default one a core. */
+  readonly threads?: number;
+  /** log2 of the records of an epoch; other than the protocol's in tests only, and then alike on both sides. */
+  readonly epochBits?: number;
+}
+
+export class Transport {
+  readonly #pool: Pool;
+  readonly #epochBits: number;
+  readonly #sessions = new Map<number, Session>();
+  #next = 1;
+  #listening: { addresses: Promise<readonly Address[]>; sessions: Set<number> } | undefined;
+  #heard = Promise.withResolvers<readonly Address[]>();
+
+  constructor(options: TransportOptions = {}) {
+    this.#epochBits = options.epochBits ?? epochBits;
+    this.#pool = new Pool(options.threads, {
+      gate: (report) => {
+        if (report.kind === 'listening') this.#heard.resolve(report.addresses);
+        else if (report.kind === 'not-listening') this.#heard.reject(new TransportError('local', report.message));
+        else this.#sessions.get(report.session)?.report(report);
+      },
+      pump: (report) => this.#sessions.get(report.session)?.report(report),
+      death: (error) => {
+        for (const session of this.#sessions.values()) session.fail(error);
+      },
+    });
+  }
+
+  /**
+   * The destination's side of an attempt. The port is open while any such session lives.
+   *
+   * @param key the spec's key, 32 bytes: taken, which wipes it
+   * @param addresses where to listen; port 0 lets the kernel choose. Sessions at the same time share one set
+   * @returns the session, and where it really listens
+   * @throws TransportError `local` where an address cannot be listened on
+   */
+  async accept(
+    attempt: Attempt,
+    key: Uint8Array,
+    addresses: readonly Address[],
+    handlers: SessionHandlers,
+  ): Promise<{ session: Session; addresses: readonly Address[] }> {
+    const [session, hello] = this.#begin('destination', attempt, key, handlers);
+    try {
+      if (!this.#listening) {
+        this.#heard = Promise.withResolvers();
+        this.#listening = { addresses: this.#heard.promise, sessions: new Set() };
+        this.#pool.gate.post({ kind: 'listen', addresses });
+      }
+      this.#listening.sessions.add(session.number);
+      const bound = await this.#listening.addresses;
+      this.#pool.gate.post({ kind: 'expect', ...hello });
+      return { session, addresses: bound };
+    } catch (error) {
+      await session.drop();
+      throw error;
+    }
+  }
+
+  /**
+   * The source's side of an attempt: its channels are opened at once, spread over the addresses.
+   *
+   * @param key the spec's key, 32 bytes: taken, which wipes it
+   */
+  connect(attempt: Attempt, key: Uint8Array, addresses: readonly Address[], handlers: SessionHandlers): Session {
+    if (addresses.length === 0) throw new TransportError('local', 'no address to connect to');
+    const [session, hello] = this.#begin('source', attempt, key, handlers);
+    this.#pool.gate.post({ kind: 'dial', ...hello, addresses, timeoutMs: tunables.connectMs });
+    return session;
+  }
+
+  /** CPU seconds of all threads since the transport started. */
+  get cpuSeconds(): number {
+    return this.#pool.cpuSeconds;
+  }
+
+  /** Drops every session and ends the threads. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#sessions.values()].map((session) => session.drop()));
+    await this.#pool.stop();
+  }
+
+  #begin(role: Role, attempt: Attempt, key: Uint8Array, handlers: SessionHandlers): [Session, HelloSession] {
+    const keys = new SharedArrayBuffer(64);
+    const context = contextHash(attempt);
+    try {
+      const derived = helloKeys(key, attempt.nonce, context);
+      new Uint8Array(keys, 0, 32).set(derived.hello);
+      new Uint8Array(keys, 32).set(derived.dh);
+      wipe(derived.hello, derived.dh);
+    } finally {
+      wipe(key);
+    }
+    const number = this.#next++;
+    const session = new Session(number, role, attempt, this.#pool, handlers, this.#epochBits, () => this.#gone(number));
+    this.#sessions.set(number, session);
+    const { protocolVersion: version, migration, channels } = attempt;
+    return [session, { session: number, version, migration, attempt: attempt.attempt, channels, context, keys }];
+  }
+
+  #gone(number: number): void {
+    this.#sessions.delete(number);
+    if (!this.#listening?.sessions.delete(number) || this.#listening.sessions.size > 0) return;
+    this.#listening = undefined;
+    this.#pool.gate.post({ kind: 'unlisten' });
+  }
+}

@@ -1,0 +1,27 @@
+/** What an implementation may choose. Each value carries its derivation. */
+
+export const tunables = {
+  /** Before authentication a connection may take this long in all: a hello is two flights, and 5 s is 30 round trips at 150 ms. */
+  helloMs: 5_000,
+  /** Connections that have not proven themselves, at most; one is a few hundred bytes, so this bounds memory at well below 1 MiB. */
+  maxPending: 256,
+  /** The source goes on trying to open its channels for this long: longer than a destination's eviction round and a lost SYN or three. */
+  connectMs: 15_000,
+  /** Between two tries of one channel. */
+  retryMs: 100,
+  /** A PING each way on channel 0. */
+  pingMs: 1_000,
+  /** Ten PINGs lost in a row are a dead peer, not a busy one. */
+  silenceMs: 10_000,
+  /** Bytes wait this long for a peer that acknowledges none; the kernel ends the connection then (TCP_USER_TIMEOUT). */
+  stallMs: 10_000,
+  /** No poll sleeps longer, so that a worker always hears that it should end. */
+  pollMs: 100,
+  /**
+   * Bytes in the kernel that TCP has not sent, per socket: they are added to the blackout unseen by QEMU. One record is enough to keep the
+   * line busy while the next is sealed.
+   */
+  notSentLowWater: 256 * 1024,
+  /** Records that one channel direction may move before the others get their turn. */
+  recordsPerTurn: 4,
+} as const;

@@ -1,0 +1,201 @@
+/**
+ * The gate opens every connection and does every hello, for both roles; nothing passes it unproven. It also accepts QEMU's local streams. All
+ * that it opens it hands to the main thread by descriptor.
+ */
+import { migrationId } from '../keys/context.ts';
+import { wipe } from '../keys/hkdf.ts';
+import type { ChannelSecrets } from '../keys/schedule.ts';
+import { libc, POLL } from '../native/libc.ts';
+import { accept, boundAddress, listenTcp, listenUnix } from '../native/sockets.ts';
+import { Dial } from './dial.ts';
+import { Doorstep, type Expected } from './doorstep.ts';
+import type { Poller, Service, Target } from './loop.ts';
+import type { Address, GateCommand, GateReport, HelloSession } from './messages.ts';
+
+interface LocalListener {
+  readonly session: number;
+  readonly fd: number;
+  missing: number;
+}
+
+export class Gate implements Service<GateCommand>, Target {
+  readonly #report: (report: GateReport) => void;
+  readonly #expected = new Map<string, Expected>();
+  readonly #doorstep = new Doorstep(
+    (migration, attempt) => this.#expected.get(`${migration}/${attempt}`),
+    (expected, channel, wire, secrets) => this.#confirmed(expected.session, channel, wire, secrets),
+  );
+  #listeners: number[] = [];
+  #dials: Dial[] = [];
+  #locals: LocalListener[] = [];
+
+  constructor(report: (report: GateReport) => void) {
+    this.#report = report;
+  }
+
+  message(command: GateCommand): void {
+    switch (command.kind) {
+      case 'listen':
+        this.#listen(command.addresses);
+        return;
+      case 'unlisten':
+        this.#unlisten();
+        return;
+      case 'expect':
+        this.#expected.set(keyOf(command), { ...command, migration: hexOf(command), keys: keysOf(command), claimed: new Set() });
+        return;
+      case 'dial':
+        this.#dial(command, command.addresses, command.timeoutMs);
+        return;
+      case 'listen-local':
+        try {
+          this.#locals.push({ session: command.session, fd: listenUnix(command.path, command.count), missing: command.count });
+          this.#report({ kind: 'local-listening', session: command.session });
+        } catch (error) {
+          this.#fail(command.session, 'local', error);
+        }
+        return;
+      case 'forget-keys':
+        this.#forgetKeys(command.session);
+        return;
+      case 'forget':
+        this.#forget(command.session);
+        this.#report({ kind: 'forgotten', session: command.session });
+        return;
+    }
+  }
+
+  step(): boolean {
+    return false;
+  }
+
+  watch(poller: Poller): void {
+    for (const fd of this.#listeners) poller.add(fd, POLL.IN, this);
+    for (const local of this.#locals) poller.add(local.fd, POLL.IN, this);
+    for (const dial of this.#dials) dial.watch(poller, this);
+    this.#doorstep.watch(poller, this);
+  }
+
+  ready(fd: number): void {
+    const now = performance.now();
+    if (this.#listeners.includes(fd)) this.#doorstep.admit(fd, now);
+    else if (!this.#doorstep.ready(fd)) {
+      const dial = this.#dials.find((each) => each.fd === fd);
+      if (dial) this.#advance(dial);
+      const local = this.#locals.find((each) => each.fd === fd);
+      if (local) this.#acceptLocal(local);
+    }
+  }
+
+  tick(now: number): void {
+    this.#doorstep.tick(now);
+    for (const dial of [...this.#dials]) {
+      if (dial.tick(now)) continue;
+      this.#forget(dial.target.session);
+      this.#fail(dial.target.session, 'hello', `channel ${dial.target.channel} could not be opened: ${dial.problem}`);
+    }
+  }
+
+  stop(): void {
+    this.#unlisten();
+    for (const session of new Set([...this.#expected.values()].map((each) => each.session))) this.#forget(session);
+    for (const session of new Set(this.#dials.map((each) => each.target.session))) this.#forget(session);
+    for (const { session } of [...this.#locals]) this.#forget(session);
+  }
+
+  #listen(addresses: readonly Address[]): void {
+    const opened: number[] = [];
+    try {
+      for (const address of addresses) opened.push(listenTcp(address));
+    } catch (error) {
+      for (const fd of opened) libc.close(fd);
+      this.#report({ kind: 'not-listening', message: messageOf(error) });
+      return;
+    }
+    this.#listeners = opened;
+    this.#report({
+      kind: 'listening',
+      addresses: opened.map((fd, i) => boundAddress(fd, addresses[i] ?? { host: '0.0.0.0', port: 0 })),
+    });
+  }
+
+  #unlisten(): void {
+    for (const fd of this.#listeners) libc.close(fd);
+    this.#listeners = [];
+    this.#doorstep.clear();
+  }
+
+  #dial(session: HelloSession, addresses: readonly Address[], timeoutMs: number): void {
+    const now = performance.now();
+    const keys = keysOf(session);
+    for (let channel = 0; channel < session.channels; channel++) {
+      // Channels are spread over the addresses in turn.
+      const address = addresses[channel % addresses.length];
+      if (!address) continue;
+      const dial = new Dial({ ...session, channel, keys, address, deadline: now + timeoutMs });
+      this.#dials.push(dial);
+      dial.tick(now);
+    }
+  }
+
+  #advance(dial: Dial): void {
+    const done = dial.ready();
+    if (!done) return;
+    this.#dials = this.#dials.filter((each) => each !== dial);
+    this.#confirmed(dial.target.session, dial.target.channel, done.wire, done.secrets);
+  }
+
+  #confirmed(session: number, channel: number, wire: number, found: ChannelSecrets): void {
+    const secrets = new SharedArrayBuffer(64);
+    const view = new Uint8Array(secrets);
+    view.set(found.sourceToDestination, 0);
+    view.set(found.destinationToSource, 32);
+    wipe(found.sourceToDestination, found.destinationToSource);
+    this.#report({ kind: 'confirmed', session, channel, wire, secrets });
+  }
+
+  #acceptLocal(local: LocalListener): void {
+    for (let fd = accept(local.fd); fd >= 0; fd = accept(local.fd)) {
+      this.#report({ kind: 'local', session: local.session, local: fd });
+      local.missing--;
+      if (local.missing > 0) continue;
+      libc.close(local.fd);
+      this.#locals = this.#locals.filter((each) => each !== local);
+      return;
+    }
+  }
+
+  #forgetKeys(session: number): void {
+    for (const [key, expected] of this.#expected) {
+      if (expected.session !== session) continue;
+      wipe(expected.keys.hello, expected.keys.dh);
+      this.#expected.delete(key);
+    }
+    this.#doorstep.forget(session);
+    for (const dial of this.#dials.filter((each) => each.target.session === session)) {
+      dial.free();
+      wipe(dial.target.keys.hello, dial.target.keys.dh);
+    }
+    this.#dials = this.#dials.filter((each) => each.target.session !== session);
+  }
+
+  #forget(session: number): void {
+    this.#forgetKeys(session);
+    for (const local of this.#locals.filter((each) => each.session === session)) libc.close(local.fd);
+    this.#locals = this.#locals.filter((each) => each.session !== session);
+  }
+
+  #fail(session: number, code: 'hello' | 'local', error: unknown): void {
+    this.#report({ kind: 'failed', session, code, message: messageOf(error) });
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const hexOf = (session: HelloSession): string => migrationId(session.migration).toString('hex');
+const keyOf = (session: HelloSession): string => `${hexOf(session)}/${session.attempt}`;
+
+/** Views on the shared keys: wiping them wipes the session's. */
+const keysOf = ({ keys }: HelloSession): { hello: Uint8Array; dh: Uint8Array } => ({
+  hello: new Uint8Array(keys, 0, 32),
+  dh: new Uint8Array(keys, 32, 32),
+});

@@ -1,0 +1,200 @@
+/**
+ * One direction of a channel, from the local socket to the wire:
+ *
+ *     local socket ──read──► plain (256 KiB) ──seal──► sealed (one record) ──send──► TCP
+ *
+ * While a record drains, the next bytes gather in `plain`: a slow wire makes large records by itself, a fast one loses no time waiting.
+ * Memory that the kernel is lent for sending only ever holds ciphertext, but in suite `none`, where the local bytes are read straight into
+ * the record and there is no second buffer.
+ */
+import { headerBytes, maxDataBytes, recordType, type Suite, tagBytes } from '../constants.ts';
+import { TransportError } from '../errors.ts';
+import type { Epochs } from '../keys/epochs.ts';
+import { E, errno, libc, MSG_NOSIGNAL } from '../native/libc.ts';
+import { type Memory, nameOf } from '../native/memory.ts';
+import { type ChannelTotal, encodeClose } from '../record/control.ts';
+import { writeHeader } from '../record/header.ts';
+import { giveBack, lend } from './buffers.ts';
+import type { Statistics } from './statistics.ts';
+
+export class Outbound {
+  readonly #channel: number;
+  readonly #wire: number;
+  readonly #epochs: Epochs;
+  readonly #clear: boolean;
+  readonly #statistics: Statistics;
+  readonly #record: Memory = lend();
+  readonly #plain: Memory;
+  readonly #plainAt: number;
+  readonly #control: { type: number; payload: Uint8Array }[] = [];
+  #local = -1;
+  #gathered = 0;
+  #sent = 0;
+  #end = 0;
+  #localEnded = false;
+  #closeSealed = false;
+  #closeWanted = false;
+  #records = 0;
+  #bytes = 0;
+  /** Whether the sockets may take or give more, as far as is known. */
+  wireWritable = true;
+  localReadable = true;
+
+  constructor(channel: number, wire: number, epochs: Epochs, suite: Suite, statistics: Statistics) {
+    this.#channel = channel;
+    this.#wire = wire;
+    this.#epochs = epochs;
+    this.#clear = suite === 'none';
+    this.#statistics = statistics;
+    this.#plain = this.#clear ? this.#record : lend();
+    this.#plainAt = this.#clear ? headerBytes : 0;
+  }
+
+  attach(local: number): void {
+    this.#local = local;
+  }
+
+  /** Queues a control record; channel 0 only. */
+  control(type: number, payload: Uint8Array): void {
+    this.#control.push({ type, payload });
+  }
+
+  /** Ends this direction as if the local stream had ended: for channel 0, which has none. */
+  close(): void {
+    this.#closeWanted = true;
+  }
+
+  get total(): ChannelTotal {
+    return { records: this.#records, bytes: this.#bytes };
+  }
+
+  /** CLOSE has its place in the stream: {@link total} is final. */
+  get closeQueued(): boolean {
+    return this.#closeSealed;
+  }
+
+  get finished(): boolean {
+    return this.#closeSealed && this.#sent === this.#end;
+  }
+
+  get wantsWire(): boolean {
+    return this.#sent < this.#end;
+  }
+
+  get wantsLocal(): boolean {
+    return this.#local >= 0 && !this.#localEnded && this.#gathered < maxDataBytes && !(this.#clear && this.wantsWire);
+  }
+
+  /**
+   * Reads, seals and sends once, as far as that goes without waiting.
+   *
+   * @returns whether anything moved
+   * @throws TransportError
+   */
+  step(): boolean {
+    let moved = this.#send();
+    if (this.wantsLocal && this.localReadable) moved = this.#gather() || moved;
+    if (!this.wantsWire && this.#sealNext()) {
+      this.#send();
+      moved = true;
+    }
+    return moved;
+  }
+
+  free(): void {
+    this.#epochs.free();
+    if (this.#plain !== this.#record) giveBack(this.#plain);
+    giveBack(this.#record);
+  }
+
+  #send(): boolean {
+    if (!this.wantsWire || !this.wireWritable) return false;
+    const count = libc.send(this.#wire, this.#record.address + this.#sent, this.#end - this.#sent, MSG_NOSIGNAL);
+    if (count > 0) {
+      this.#sent += count;
+      this.#statistics.add(this.#channel, 'outWire', count);
+      return true;
+    }
+    const code = errno();
+    if (code === E.AGAIN) this.wireWritable = false;
+    else if (code !== E.INTR) throw wireFailure(this.#channel, code);
+    return false;
+  }
+
+  #gather(): boolean {
+    const count = libc.read(this.#local, this.#plain.address + this.#plainAt + this.#gathered, maxDataBytes - this.#gathered);
+    if (count > 0) {
+      this.#gathered += count;
+      return true;
+    }
+    if (count === 0) {
+      this.#localEnded = true;
+      return true;
+    }
+    const code = errno();
+    if (code === E.AGAIN) this.localReadable = false;
+    else if (code !== E.INTR)
+      throw new TransportError('local', `reading the local socket of channel ${this.#channel} failed: ${nameOf(code)}`);
+    return false;
+  }
+
+  #sealNext(): boolean {
+    const control = this.#control.shift();
+    if (control) {
+      this.#sealControl(control.type, control.payload);
+      return true;
+    }
+    // A record is closed when there is no more to add to it at once.
+    if (this.#gathered > 0 && (!this.localReadable || this.#localEnded || this.#gathered === maxDataBytes)) {
+      this.#sealData(this.#gathered);
+      return true;
+    }
+    if ((this.#localEnded || this.#closeWanted) && this.#gathered === 0 && !this.#closeSealed) {
+      this.#sealControl(recordType.close, encodeClose(this.total));
+      this.#closeSealed = true;
+      return true;
+    }
+    return false;
+  }
+
+  #sealData(length: number): void {
+    const { address, bytes } = this.#record;
+    writeHeader(bytes, recordType.data, this.#channel, length, this.#epochs.next());
+    if (this.#clear) this.#epochs.aead.seal(address, headerBytes, 0, 0, 0, address + headerBytes + length);
+    else this.#epochs.aead.seal(address, headerBytes, this.#plain.address, address + headerBytes, length, address + headerBytes + length);
+    this.#gathered = 0;
+    this.#records++;
+    this.#bytes += length;
+    this.#statistics.add(this.#channel, 'outBytes', length);
+    this.#statistics.add(this.#channel, 'outRecords', 1);
+    this.#sent = 0;
+    this.#end = headerBytes + length + tagBytes;
+  }
+
+  /** Control records are always sealed, in suite `none` too. They pass through the upper end of `plain`, which gathering leaves free for them. */
+  #sealControl(type: number, payload: Uint8Array): void {
+    const { address, bytes } = this.#record;
+    const staged = controlStage();
+    staged.bytes.set(payload);
+    writeHeader(bytes, type, this.#channel, payload.length, this.#epochs.next());
+    const tag = address + headerBytes + payload.length;
+    this.#epochs.aead.seal(address, headerBytes, staged.address, address + headerBytes, payload.length, tag);
+    this.#sent = 0;
+    this.#end = headerBytes + payload.length + tagBytes;
+  }
+}
+
+let stage: Memory | undefined;
+/** One buffer a thread: a control record is sealed in one go. */
+const controlStage = (): Memory => {
+  stage ??= lend();
+  return stage;
+};
+
+/** What a failing call on a TCP connection means. */
+export const wireFailure = (channel: number, code: number): TransportError =>
+  code === os_ETIMEDOUT
+    ? new TransportError('stalled', `channel ${channel}: the peer acknowledged nothing for too long`)
+    : new TransportError('truncated', `channel ${channel}: the connection broke: ${nameOf(code)}`);
+
+const os_ETIMEDOUT = 110;

@@ -1,0 +1,6 @@
+import { workerData } from 'node:worker_threads';
+import { run, type WorkerBoot } from './loop.ts';
+import { Pump } from './pump.ts';
+
+const boot: WorkerBoot = workerData;
+run(boot, new Pump((report) => boot.port.postMessage(report)));

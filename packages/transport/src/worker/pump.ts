@@ -1,0 +1,129 @@
+/**
+ * A pump drives confirmed channels, any number of them, of any sessions. A failure on one is reported and ends all channels of its session
+ * here; the main thread then drops the session everywhere.
+ */
+import { recordType } from '../constants.ts';
+import { TransportError } from '../errors.ts';
+import { libc } from '../native/libc.ts';
+import { tunables } from '../tunables.ts';
+import { Channel } from './channel.ts';
+import { Heartbeat } from './heartbeat.ts';
+import type { Poller, Service } from './loop.ts';
+import type { PumpCommand, PumpReport } from './messages.ts';
+
+export class Pump implements Service<PumpCommand> {
+  readonly #report: (report: PumpReport) => void;
+  readonly #channels: Channel[] = [];
+  readonly #heartbeats = new Map<Channel, Heartbeat>();
+
+  constructor(report: (report: PumpReport) => void) {
+    this.#report = report;
+  }
+
+  message(command: PumpCommand): void {
+    switch (command.kind) {
+      case 'add':
+        this.#add(command);
+        return;
+      case 'attach': {
+        const channel = this.#find(command.session, command.channel);
+        if (channel) channel.attach(command.local);
+        // The session failed while the descriptor was on its way.
+        else libc.close(command.local);
+        return;
+      }
+      case 'send':
+        this.#find(command.session, 0)?.outbound.control(command.type, command.payload);
+        return;
+      case 'close':
+        this.#find(command.session, 0)?.outbound.close();
+        return;
+      case 'drop':
+        this.#drop(command.session);
+        this.#report({ kind: 'dropped', session: command.session });
+        return;
+    }
+  }
+
+  step(): boolean {
+    let busy = false;
+    // A copy is not needed: ending a channel replaces it within its own turn, and going backwards meets every other one once.
+    for (let i = this.#channels.length - 1; i >= 0; i--) {
+      const channel = this.#channels[i];
+      if (!channel) continue;
+      try {
+        for (let turn = 0; turn < tunables.recordsPerTurn && channel.step(); turn++) busy = true;
+        if (channel.finished) this.#end(channel);
+      } catch (error) {
+        this.#fail(channel.session, error);
+      }
+    }
+    return busy;
+  }
+
+  watch(poller: Poller): void {
+    for (const channel of this.#channels) channel.watch(poller);
+  }
+
+  tick(now: number): void {
+    for (const [channel, heartbeat] of this.#heartbeats) {
+      try {
+        heartbeat.tick(now);
+      } catch (error) {
+        this.#fail(channel.session, error);
+      }
+    }
+  }
+
+  stop(): void {
+    for (const channel of this.#channels.splice(0)) channel.free();
+    this.#heartbeats.clear();
+  }
+
+  #add(command: Extract<PumpCommand, { kind: 'add' }>): void {
+    let channel: Channel;
+    try {
+      channel = new Channel(command, this.#report, (from, type, payload) => this.#control(from, type, payload));
+    } catch (error) {
+      libc.close(command.wire);
+      this.#fail(command.session, error);
+      return;
+    } finally {
+      new Uint8Array(command.secrets).fill(0);
+    }
+    this.#channels.push(channel);
+    if (channel.isControl) this.#heartbeats.set(channel, new Heartbeat(channel, performance.now()));
+  }
+
+  #control(channel: Channel, type: number, payload: Buffer): void {
+    const at = process.hrtime.bigint();
+    this.#heartbeats.get(channel)?.heard(type, payload);
+    if (type !== recordType.ping) this.#report({ kind: 'control', session: channel.session, type, payload, at });
+  }
+
+  #find(session: number, index: number): Channel | undefined {
+    return this.#channels.find((channel) => channel.session === session && channel.index === index);
+  }
+
+  #end(channel: Channel): void {
+    this.#remove(channel);
+    this.#report({ kind: 'ended', session: channel.session, channel: channel.index });
+  }
+
+  #fail(session: number, error: unknown): void {
+    const known = error instanceof TransportError ? error : new TransportError('local', String(error), error);
+    this.#drop(session);
+    this.#report({ kind: 'failed', session, code: known.code, message: known.message });
+  }
+
+  #drop(session: number): void {
+    for (const channel of this.#channels.filter((each) => each.session === session)) this.#remove(channel);
+  }
+
+  #remove(channel: Channel): void {
+    const at = this.#channels.indexOf(channel);
+    if (at >= 0) this.#channels.splice(at, 1);
+    this.#heartbeats.delete(channel);
+    channel.free();
+  }
+}
