@@ -55,6 +55,11 @@ export class StreamReassembly {
     this.#deliverPending();
   }
 
+  /** Whether a SYN of this sequence number is another connection's: one that came again has the number of the first. */
+  isRestartedBy(sequence: number): boolean {
+    return this.#base !== undefined && this.#base !== (sequence + 1) >>> 0;
+  }
+
   /** No more segments come: what waits is delivered, and what it waited for is missing. */
   end(): void {
     while (this.#pending.length > 0) this.#skipGap();

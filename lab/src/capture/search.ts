@@ -59,8 +59,8 @@ export const searchCapture = async (path: string, set: MarkerSet): Promise<Captu
       return;
     }
     let stream = streams.get(segment.flow);
-    if (stream && segment.syn && stream.reassembly.bytes > 0) {
-      // The same two ports again: a new connection.
+    if (stream && segment.syn && stream.reassembly.isRestartedBy(segment.sequence)) {
+      // The same two ports again, for a new connection.
       ended.push([segment.flow, stream]);
       stream = undefined;
     }
