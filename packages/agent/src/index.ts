@@ -1,1 +1,2 @@
-export {};
+export type { AgentHost, Attempts, CreateAttempts } from './attempts.ts';
+export { agentCommand } from './main.ts';

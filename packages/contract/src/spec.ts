@@ -38,7 +38,9 @@ export type WrappedKey = Static<typeof WrappedKey>;
 
 /** Asks an agent for a public key to wrap the spec's key to. Asking again for the same attempt makes a new one. */
 export const KeyRequest = Type.Object({ migration: Uuid, attempt: Type.Integer({ minimum: 1 }) }, { additionalProperties: false });
+export type KeyRequest = Static<typeof KeyRequest>;
 export const KeyOffer = Type.Object({ publicKey: base64url(32) });
+export type KeyOffer = Static<typeof KeyOffer>;
 
 export const IncomingRequest = Type.Object({ spec: MigrationSpec, key: WrappedKey, vm: VmDefinition }, { additionalProperties: false });
 export type IncomingRequest = Static<typeof IncomingRequest>;

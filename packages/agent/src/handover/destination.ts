@@ -1,0 +1,155 @@
+/**
+ * The destination's half of the handover. Pure, as source.ts is.
+ *
+ *                 grant + every CLOSE as granted + loaded
+ *     receiving ──────────────────────────────────────────► running ──runs──► ended: arrived
+ *         │                                                    │ would not run, still paused
+ *         └── cancel, failure, ABORTED, load deadline ──► discarding ──gone──► ended: discarded
+ *
+ * The VM runs here only out of `running`, which only a grant leads to, and which `discarding` can never reach: ABORTED is in the journal
+ * before anything is discarded, and RUN before anything runs.
+ */
+import type { ChannelTotal, Grant } from '@sealift/transport';
+import type { DestinationOutcome, DestinationStep, Failure, RunState } from './records.ts';
+
+export type DestinationState =
+  | {
+      readonly at: 'receiving';
+      readonly grant: Grant | undefined;
+      readonly arrived: readonly ChannelTotal[] | undefined;
+      readonly loaded: boolean;
+    }
+  | { readonly at: 'running'; readonly runState: RunState }
+  | { readonly at: 'discarding'; readonly failure: Failure }
+  | { readonly at: 'ended'; readonly outcome: DestinationOutcome; readonly failure: Failure | undefined };
+
+export type DestinationEvent =
+  /** The source's GRANT. Authenticated. */
+  | { readonly type: 'grant'; readonly grant: Grant }
+  /** Every CLOSE has come, and every byte before it is with QEMU. */
+  | { readonly type: 'delivered'; readonly totals: readonly ChannelTotal[] }
+  /** query-migrate says `completed` and query-status says `paused`. */
+  | { readonly type: 'loaded' }
+  | { readonly type: 'cancel' }
+  | { readonly type: 'failed'; readonly failure: Failure }
+  /** The source has given up. Authenticated. */
+  | { readonly type: 'aborted' }
+  /** QEMU is gone by itself. */
+  | { readonly type: 'vm-gone' }
+  /** The vCPUs run, or stay paused as the VM was. */
+  | { readonly type: 'runs' }
+  /** QEMU refused to run the VM and is still `paused`. */
+  | { readonly type: 'would-not-run'; readonly failure: Failure }
+  /** QEMU has been seen gone, and nothing else is left. */
+  | { readonly type: 'discarded' };
+
+export type DestinationEffect =
+  | { readonly type: 'journal'; readonly step: DestinationStep; readonly runState?: RunState; readonly outcome?: DestinationOutcome }
+  /** `cont`, unless the VM was paused. Then `runs` or `would-not-run`. */
+  | { readonly type: 'run'; readonly runState: RunState }
+  /** Tell the source RUNNING, make the VM an ordinary one of this host, announce it, let the channels close. */
+  | { readonly type: 'settle-in' }
+  /** Kill QEMU, see it gone, remove everything. Then `discarded`. */
+  | { readonly type: 'discard' }
+  /** Tell the source ABORTED, as far as it can be told, and close the channels. Only once QEMU is gone. */
+  | { readonly type: 'abort-channels' };
+
+export interface DestinationTurn {
+  readonly state: DestinationState;
+  readonly effects: readonly DestinationEffect[];
+}
+
+export const destinationStart: DestinationState = { at: 'receiving', grant: undefined, arrived: undefined, loaded: false };
+
+/** Where the destination is after a restart, by the last record of the attempt. */
+export function destinationRestart(
+  step: DestinationStep,
+  runState: RunState | undefined,
+  outcome: DestinationOutcome | undefined,
+): DestinationTurn {
+  const failure: Failure = { code: 'internal', message: "the destination's agent was restarted during the migration" };
+  switch (step) {
+    case 'prepared':
+      return discard(failure);
+    case 'aborted':
+      return { state: { at: 'discarding', failure }, effects: [{ type: 'discard' }] };
+    case 'run': {
+      const state = runState ?? 'running';
+      return { state: { at: 'running', runState: state }, effects: [{ type: 'run', runState: state }] };
+    }
+    case 'ended':
+      return { state: { at: 'ended', outcome: outcome ?? 'discarded', failure: undefined }, effects: [] };
+  }
+}
+
+export function destinationStep(state: DestinationState, event: DestinationEvent): DestinationTurn {
+  switch (state.at) {
+    case 'receiving':
+      return receiving(state, event);
+    case 'running':
+      if (event.type === 'runs') return ended('arrived', undefined, [{ type: 'settle-in' }]);
+      if (event.type === 'would-not-run') return discard(event.failure);
+      if (event.type === 'vm-gone') return ended('lost', lost);
+      return stay(state);
+    case 'discarding':
+      return event.type === 'discarded' ? ended('discarded', state.failure, [{ type: 'abort-channels' }]) : stay(state);
+    case 'ended':
+      return stay(state);
+  }
+}
+
+function receiving(state: Extract<DestinationState, { at: 'receiving' }>, event: DestinationEvent): DestinationTurn {
+  switch (event.type) {
+    case 'grant':
+      // A repeat says the same; the first one counts.
+      return maybeRun({ ...state, grant: state.grant ?? event.grant });
+    case 'delivered':
+      return maybeRun({ ...state, arrived: event.totals });
+    case 'loaded':
+      return maybeRun({ ...state, loaded: true });
+    case 'cancel':
+      return discard({ code: 'cancelled', message: 'cancelled' });
+    case 'failed':
+      return discard(event.failure);
+    case 'aborted':
+      return discard({ code: 'peer', message: 'the source aborted' });
+    case 'vm-gone':
+      return discard({ code: 'hypervisor', message: "the VM's QEMU ended at the destination during the migration; see its log" });
+    default:
+      return stay(state);
+  }
+}
+
+function maybeRun(state: Extract<DestinationState, { at: 'receiving' }>): DestinationTurn {
+  const { grant, arrived } = state;
+  if (!grant || !arrived) return { state, effects: [] };
+  if (!sameTotals(grant.totals, arrived)) {
+    return discard({ code: 'totals', message: 'what arrived is not what the source granted' });
+  }
+  if (!state.loaded) return { state, effects: [] };
+  const { runState } = grant;
+  return {
+    state: { at: 'running', runState },
+    effects: [
+      { type: 'journal', step: 'run', runState },
+      { type: 'run', runState },
+    ],
+  };
+}
+
+const sameTotals = (a: readonly ChannelTotal[], b: readonly ChannelTotal[]): boolean =>
+  a.length === b.length && a.every((total, i) => total.bytes === b[i]?.bytes && total.records === b[i]?.records);
+
+const lost: Failure = { code: 'hypervisor', message: "the VM's QEMU ended at the destination after the handover: its memory is lost" };
+
+const stay = (state: DestinationState): DestinationTurn => ({ state, effects: [] });
+
+const discard = (failure: Failure): DestinationTurn => ({
+  state: { at: 'discarding', failure },
+  effects: [{ type: 'journal', step: 'aborted' }, { type: 'discard' }],
+});
+
+const ended = (outcome: DestinationOutcome, failure: Failure | undefined, effects: readonly DestinationEffect[] = []): DestinationTurn => ({
+  state: { at: 'ended', outcome, failure },
+  effects: [...effects, { type: 'journal', step: 'ended', outcome }],
+});

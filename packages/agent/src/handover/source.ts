@@ -1,0 +1,184 @@
+/**
+ * The source's half of the handover. Pure: events in, state and effects out, so that every order of events can be tried.
+ *
+ *                confirmed        pre-switchover        completed + local ends
+ *     opening ──────────────► copying ──────► switching ──────────────────────► granted ──running──► releasing ──gone──► ended: released
+ *        │                      │                │                               │    ▲ running
+ *        └──── cancel, failure, peer's ABORTED ──┘                     link dies │    │
+ *                       ▼                                                        ▼    │
+ *                   abandoning ──resumed──► ended: kept ◄──resumed── resuming ◄─aborted─ in-doubt
+ *
+ * The VM runs again here only out of `abandoning` (it was never granted) and `resuming` (the destination said, authenticated, that it
+ * aborted). Nothing else leads to either. `released` needs the destination's RUNNING.
+ */
+import type { ChannelTotal } from '@sealift/transport';
+import type { Failure, SourceOutcome, SourceStep } from './records.ts';
+
+export type SourceState =
+  | { readonly at: 'opening' | 'copying' }
+  | { readonly at: 'switching'; readonly completed: boolean; readonly totals: readonly ChannelTotal[] | undefined }
+  | { readonly at: 'granted' }
+  | { readonly at: 'in-doubt'; readonly failure: Failure }
+  | { readonly at: 'releasing' }
+  | { readonly at: 'abandoning'; readonly failure: Failure }
+  | { readonly at: 'resuming'; readonly failure: Failure }
+  | { readonly at: 'ended'; readonly outcome: SourceOutcome; readonly failure: Failure | undefined };
+
+export type SourceEvent =
+  /** Every channel is confirmed. */
+  | { readonly type: 'confirmed' }
+  /** QEMU has stopped the VM and waits to be told to go on. */
+  | { readonly type: 'pre-switchover' }
+  /** QEMU's migration is `completed`. */
+  | { readonly type: 'completed' }
+  /** Every local stream has ended and its CLOSE is queued; the totals are final. */
+  | { readonly type: 'local-ended'; readonly totals: readonly ChannelTotal[] }
+  /** A person wants to stop it. */
+  | { readonly type: 'cancel' }
+  /** QEMU's migration failed, a channel failed, or time is up. */
+  | { readonly type: 'failed'; readonly failure: Failure }
+  /** The VM's QEMU is gone. */
+  | { readonly type: 'vm-gone' }
+  /** The destination runs the VM. Authenticated. */
+  | { readonly type: 'running' }
+  /** The destination has aborted, its QEMU is gone, and it will never run this attempt. Authenticated. */
+  | { readonly type: 'aborted' }
+  /** The VM is as it was before the attempt. */
+  | { readonly type: 'resumed' }
+  /** Nothing of the VM is left here. */
+  | { readonly type: 'released' };
+
+export type SourceEffect =
+  /** Must be on disk before the effects that follow it begin. */
+  | { readonly type: 'journal'; readonly step: SourceStep; readonly outcome?: SourceOutcome }
+  | { readonly type: 'migrate' }
+  | { readonly type: 'continue' }
+  | { readonly type: 'grant'; readonly totals: readonly ChannelTotal[] }
+  /** Tell the destination ABORTED, as far as it can be told, and close the channels. */
+  | { readonly type: 'abort-channels' }
+  /** Make the VM as it was: cancel QEMU's migration, let it run again if it ran. Then `resumed`. */
+  | { readonly type: 'resume' }
+  /** Quit QEMU and remove what belongs to it. Then `released`. */
+  | { readonly type: 'release' }
+  | { readonly type: 'close-channels' }
+  /** Mark the VM as in doubt: paused, nobody may start it. */
+  | { readonly type: 'hold' };
+
+export interface SourceTurn {
+  readonly state: SourceState;
+  readonly effects: readonly SourceEffect[];
+}
+
+export const sourceStart: SourceState = { at: 'opening' };
+
+/** Where the source is after a restart, by the last record of the attempt. @returns the state and what is to be done first */
+export function sourceRestart(step: SourceStep, outcome: SourceOutcome | undefined): SourceTurn {
+  const failure: Failure = { code: 'internal', message: "the source's agent was restarted during the migration" };
+  switch (step) {
+    case 'accepted':
+      return abandon(failure);
+    case 'abandoned':
+      return { state: { at: 'abandoning', failure }, effects: [{ type: 'resume' }] };
+    case 'granted':
+      return { state: { at: 'in-doubt', failure }, effects: [{ type: 'hold' }] };
+    case 'resuming':
+      return { state: { at: 'resuming', failure }, effects: [{ type: 'resume' }] };
+    case 'released':
+      return { state: { at: 'releasing' }, effects: [{ type: 'release' }] };
+    case 'ended':
+      return { state: { at: 'ended', outcome: outcome ?? 'kept', failure: undefined }, effects: [] };
+  }
+}
+
+/** One event. Events that mean nothing in a state (a repeat, a race lost) change nothing. */
+export function sourceStep(state: SourceState, event: SourceEvent): SourceTurn {
+  switch (state.at) {
+    case 'opening':
+    case 'copying':
+    case 'switching':
+      return beforeGrant(state, event);
+    case 'granted':
+    case 'in-doubt':
+      return afterGrant(state, event);
+    case 'releasing':
+      if (event.type !== 'released') return stay(state);
+      return ended('released', undefined, [{ type: 'close-channels' }]);
+    case 'abandoning':
+    case 'resuming':
+      if (event.type === 'resumed') return ended('kept', state.failure);
+      if (event.type === 'vm-gone') return ended('lost', gone);
+      return stay(state);
+    case 'ended':
+      return stay(state);
+  }
+}
+
+function beforeGrant(state: Extract<SourceState, { at: 'opening' | 'copying' | 'switching' }>, event: SourceEvent): SourceTurn {
+  switch (event.type) {
+    case 'confirmed':
+      return state.at === 'opening' ? { state: { at: 'copying' }, effects: [{ type: 'migrate' }] } : stay(state);
+    case 'pre-switchover':
+      return state.at === 'copying'
+        ? { state: { at: 'switching', completed: false, totals: undefined }, effects: [{ type: 'continue' }] }
+        : stay(state);
+    case 'completed':
+      return state.at === 'switching' ? maybeGrant({ ...state, completed: true }) : stay(state);
+    case 'local-ended':
+      // Local streams also end when QEMU cancels or fails: they mean something only together with `completed`.
+      return state.at === 'switching' ? maybeGrant({ ...state, totals: event.totals }) : stay(state);
+    case 'cancel':
+      return abandon({ code: 'cancelled', message: 'cancelled' });
+    case 'failed':
+      return abandon(event.failure);
+    case 'aborted':
+      return abandon({ code: 'peer', message: 'the destination aborted' });
+    case 'vm-gone':
+      return ended('lost', gone, [{ type: 'abort-channels' }]);
+    default:
+      return stay(state);
+  }
+}
+
+function maybeGrant(state: Extract<SourceState, { at: 'switching' }>): SourceTurn {
+  if (!state.completed || !state.totals) return { state, effects: [] };
+  return {
+    state: { at: 'granted' },
+    effects: [
+      { type: 'journal', step: 'granted' },
+      { type: 'grant', totals: state.totals },
+    ],
+  };
+}
+
+function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>, event: SourceEvent): SourceTurn {
+  switch (event.type) {
+    case 'running':
+      return { state: { at: 'releasing' }, effects: [{ type: 'journal', step: 'released' }, { type: 'release' }] };
+    case 'aborted': {
+      const failure: Failure = { code: 'peer', message: 'the destination could not run the VM and aborted' };
+      return {
+        state: { at: 'resuming', failure },
+        effects: [{ type: 'journal', step: 'resuming' }, { type: 'abort-channels' }, { type: 'resume' }],
+      };
+    }
+    case 'failed':
+      return state.at === 'granted' ? { state: { at: 'in-doubt', failure: event.failure }, effects: [{ type: 'hold' }] } : stay(state);
+    default:
+      // Cancelling comes too late, and a QEMU that goes now is only the copy that was given away.
+      return stay(state);
+  }
+}
+
+const gone: Failure = { code: 'hypervisor', message: "the VM's QEMU ended at the source during the migration: its memory is lost" };
+
+const stay = (state: SourceState): SourceTurn => ({ state, effects: [] });
+
+const abandon = (failure: Failure): SourceTurn => ({
+  state: { at: 'abandoning', failure },
+  effects: [{ type: 'journal', step: 'abandoned' }, { type: 'abort-channels' }, { type: 'resume' }],
+});
+
+const ended = (outcome: SourceOutcome, failure: Failure | undefined, effects: readonly SourceEffect[] = []): SourceTurn => ({
+  state: { at: 'ended', outcome, failure },
+  effects: [...effects, { type: 'journal', step: 'ended', outcome }],
+});

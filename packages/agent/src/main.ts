@@ -1,0 +1,51 @@
+/** `sealift agent`: the command line around the daemon. */
+import { once } from 'node:events';
+import { Command } from 'commander';
+import packageJson from '../package.json' with { type: 'json' };
+import { CannotStart, unavailable } from './cannot-start.ts';
+import { createLog } from './log.ts';
+import { createAttempts } from './migration/index.ts';
+import { checkOptions, type RawOptions } from './options.ts';
+import { runAgent } from './run.ts';
+
+export function agentCommand(): Command {
+  return new Command('agent')
+    .description('the daemon on each host: runs QEMU and moves VMs')
+    .requiredOption('--name <name>', "this host's name; its certificate carries NAME.agent.sealift")
+    .option('--state <directory>', 'definitions, logs and the journal', '/var/lib/sealift/agent')
+    .option('--run <directory>', 'sockets and pidfiles', '/run/sealift/agent')
+    .requiredOption('--listen <address:port>', 'where the manager reaches this agent, such as 192.0.2.10:8652')
+    .requiredOption(
+      '--migration-listen <address:port>',
+      'where sealed channels come in, such as 192.0.2.10:8651; once for each network',
+      (value: string, before: string[] | undefined) => [...(before ?? []), value],
+    )
+    .requiredOption('--cert <file>', "this host's certificate (PEM)")
+    .requiredOption('--key <file>', 'its key (PEM)')
+    .requiredOption('--ca <file>', 'the authority that issued it and the manager’s (PEM)')
+    .option('--accel <auto|kvm|tcg>', 'how QEMU runs guests', 'auto')
+    .option('--memory <MiB>', 'memory for all VMs together (default: what the host has available)')
+    .option('--qemu <path>', 'the QEMU program', 'qemu-system-x86_64')
+    .option('--threads <number>', 'threads that seal and carry migrations (default: one for each core)')
+    .action(async (raw: RawOptions) => {
+      try {
+        await main(raw);
+      } catch (error) {
+        if (!(error instanceof CannotStart)) throw error;
+        process.stderr.write(`sealift agent: ${error.message}\n`);
+        process.exit(unavailable);
+      }
+    });
+}
+
+async function main(raw: RawOptions): Promise<void> {
+  const options = checkOptions(raw);
+  const { SEALIFT_LOG: level } = process.env;
+  const log = createLog({ daemon: 'agent', host: options.name }, level);
+  const agent = await runAgent(options, createAttempts, packageJson.version, log);
+  const signal = await Promise.race(['SIGTERM', 'SIGINT'].map((name) => once(process, name).then(() => name)));
+  log.info({ signal }, 'stopping; VMs run on');
+  await agent.stop();
+  log.info('stopped');
+  process.exit(0); // whatever else is open is of no more use
+}

@@ -1,0 +1,96 @@
+/** What the command line says, checked as far as that goes without touching the host. */
+
+import { isIP, isIPv6 } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { isAbsolute } from 'node:path';
+import { Name } from '@sealift/contract';
+import { Check } from 'typebox/value';
+import { CannotStart } from './cannot-start.ts';
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+  /** As the API writes it: `host:port`, IPv6 in brackets. */
+  readonly endpoint: string;
+}
+
+export interface AgentOptions {
+  readonly name: string;
+  readonly state: string;
+  readonly run: string;
+  readonly listen: ListenAddress;
+  readonly migrationListen: readonly ListenAddress[];
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+  readonly accel: 'auto' | 'kvm' | 'tcg';
+  /** For all VMs together; undefined: what the host has available. */
+  readonly memoryMiB: number | undefined;
+  readonly qemu: string;
+  readonly threads: number;
+}
+
+/** As commander hands it over. */
+export interface RawOptions {
+  readonly name: string;
+  readonly state: string;
+  readonly run: string;
+  readonly listen: string;
+  readonly migrationListen: readonly string[];
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+  readonly accel: string;
+  readonly memory?: string;
+  readonly qemu: string;
+  readonly threads?: string;
+}
+
+/** @throws CannotStart naming the option */
+export function checkOptions(raw: RawOptions): AgentOptions {
+  if (!Check(Name, raw.name)) {
+    throw new CannotStart(`--name ${raw.name}: a host's name is a DNS label: lower-case letters, digits and hyphens, at most 63`);
+  }
+  for (const [option, path] of Object.entries({ state: raw.state, run: raw.run })) {
+    if (!isAbsolute(path)) throw new CannotStart(`--${option} ${path}: give an absolute path; QEMU does not run in the agent's directory`);
+  }
+  if (raw.accel !== 'auto' && raw.accel !== 'kvm' && raw.accel !== 'tcg')
+    throw new CannotStart(`--accel ${raw.accel}: it is auto, kvm or tcg`);
+  const migrationListen = raw.migrationListen.map((text) => addressOf('--migration-listen', text));
+  for (const { host, endpoint } of migrationListen) {
+    if (host === '0.0.0.0' || host === '::') {
+      throw new CannotStart(`--migration-listen ${endpoint}: name an address that the other hosts reach, once for each network`);
+    }
+  }
+  return {
+    name: raw.name,
+    state: raw.state,
+    run: raw.run,
+    listen: addressOf('--listen', raw.listen),
+    migrationListen,
+    cert: raw.cert,
+    key: raw.key,
+    ca: raw.ca,
+    accel: raw.accel,
+    memoryMiB: raw.memory === undefined ? undefined : countOf('--memory', raw.memory, 2 ** 30),
+    qemu: raw.qemu,
+    threads: raw.threads === undefined ? availableParallelism() : countOf('--threads', raw.threads, 1024),
+  };
+}
+
+/** @throws CannotStart unless it is an IP address and a port, IPv6 in brackets */
+export function addressOf(option: string, text: string): ListenAddress {
+  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? plain ?? '';
+  const port = Number(digits);
+  if ((bracketed ? !isIPv6(host) : isIP(host) !== 4) || !(port >= 1 && port <= 65535)) {
+    throw new CannotStart(`${option} ${text}: give an IP address and a port, such as 192.0.2.10:8652 or [2001:db8::10]:8652`);
+  }
+  return { host, port, endpoint: text };
+}
+
+const countOf = (option: string, text: string, most: number): number => {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > most) throw new CannotStart(`${option} ${text}: give a whole number from 1 to ${most}`);
+  return value;
+};

@@ -1,0 +1,163 @@
+/** The daemon: checks the host, takes hold of what runs, serves, and lets go of it again. */
+import { mkdir } from 'node:fs/promises';
+import { createServer as createTcpServer } from 'node:net';
+import { join } from 'node:path';
+import { checkSocketPath, chooseAccelerator, HypervisorError, probeQemu, readKvmFacts } from '@sealift/hypervisor';
+import type { Logger } from 'pino';
+import { createHandlers } from './api/handlers.ts';
+import { createServer } from './api/server.ts';
+import type { AgentHost, Attempts, CreateAttempts } from './attempts.ts';
+import { CannotStart, reasonOf } from './cannot-start.ts';
+import { type Certificates, readCertificates } from './certificates.ts';
+import type { QemuFacts } from './host-report.ts';
+import { Journal, JournalCorrupt, JournalError } from './journal.ts';
+import { lock } from './lock.ts';
+import type { AgentOptions, ListenAddress } from './options.ts';
+import { VmHost } from './vms/host.ts';
+import { vmPaths } from './vms/paths.ts';
+
+export interface RunningAgent {
+  readonly host: AgentHost;
+  readonly attempts: Attempts;
+  /** Stops serving. QEMUs run on. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Resolves when the agent serves.
+ * @throws CannotStart with one sentence for the administrator; nothing that was begun is left
+ */
+export async function runAgent(options: AgentOptions, createAttempts: CreateAttempts, version: string, log: Logger): Promise<RunningAgent> {
+  if (process.getuid?.() !== 0) throw new CannotStart('the agent makes taps and runs VMs, which takes root; start it as root');
+  const certificates = readCertificates(options.name, options);
+  const qemu = await findQemuFacts(options);
+  await prepareDirectories(options);
+  for (const address of [options.listen, ...options.migrationListen]) await requireFree(address);
+
+  const closing: (() => unknown)[] = [];
+  const stop = async (): Promise<void> => {
+    for (let close = closing.pop(); close; close = closing.pop()) await close();
+  };
+  try {
+    closing.push(lock(join(options.state, 'lock'), options.state));
+    const journal = openJournal(join(options.state, 'journal'), log);
+    closing.push(() => journal.close());
+    const vms = await openVms(options, qemu, log);
+    closing.push(() => vms.close());
+    const host: AgentHost = {
+      identity: { name: options.name, keyHash: certificates.keyHash },
+      certificates,
+      vms,
+      journal,
+      migrationListen: options.migrationListen,
+      runDirectory: join(options.run, 'migrations'),
+      threads: options.threads,
+      log,
+    };
+    const attempts = createAttempts(host);
+    closing.push(() => attempts.close());
+    await attempts.recover();
+    const server = await serve(options.listen, host, attempts, qemu, certificates, version, log);
+    closing.push(() => server.close());
+    log.info({ listen: options.listen.endpoint, qemu: qemu.capabilities.versionText, accel: qemu.accel, vms: vms.list().length }, 'ready');
+    return { host, attempts, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function findQemuFacts(options: AgentOptions): Promise<QemuFacts> {
+  try {
+    const capabilities = await probeQemu(options.qemu);
+    return { capabilities, accel: chooseAccelerator(options.accel, capabilities.accelerators, await readKvmFacts()) };
+  } catch (error) {
+    if (error instanceof HypervisorError) throw new CannotStart(error.message, { cause: error });
+    throw error;
+  }
+}
+
+async function prepareDirectories(options: AgentOptions): Promise<void> {
+  for (const directory of [join(options.state, 'vms'), join(options.run, 'vms'), join(options.run, 'migrations')]) {
+    try {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw new CannotStart(`${directory} cannot be made: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+  try {
+    checkSocketPath(vmPaths(options.state, options.run, 'x'.repeat(63)).spareQmpSocket);
+  } catch (error) {
+    throw new CannotStart(`--run ${options.run} is too long: the sockets of a VM would not fit into what Linux allows`, { cause: error });
+  }
+}
+
+/** Is the address this host's, and the port nobody's? */
+async function requireFree({ host, port, endpoint }: ListenAddress): Promise<void> {
+  const probe = createTcpServer();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  probe.once('error', reject).listen({ host, port, exclusive: true }, resolve);
+  try {
+    await promise;
+  } catch (error) {
+    throw cannotListen(endpoint, error);
+  }
+  await new Promise((closed) => probe.close(closed));
+}
+
+function cannotListen(endpoint: string, error: unknown): CannotStart {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const why =
+    code === 'EADDRINUSE'
+      ? 'the port is taken; is another agent running?'
+      : code === 'EADDRNOTAVAIL'
+        ? 'this host does not have the address'
+        : reasonOf(error);
+  return new CannotStart(`cannot listen on ${endpoint}: ${why}`, { cause: error });
+}
+
+function openJournal(path: string, log: Logger): Journal {
+  try {
+    const journal = Journal.open(path);
+    if (journal.droppedBytes > 0) {
+      log.warn({ journal: path, bytes: journal.droppedBytes }, 'the last record was not finished when the host went down; it was dropped');
+    }
+    return journal;
+  } catch (error) {
+    if (error instanceof JournalCorrupt || error instanceof JournalError) throw new CannotStart(error.message, { cause: error });
+    throw error;
+  }
+}
+
+async function openVms(options: AgentOptions, qemu: QemuFacts, log: Logger): Promise<VmHost> {
+  try {
+    return await VmHost.open({
+      state: options.state,
+      run: options.run,
+      qemu: { binary: options.qemu, accel: qemu.accel },
+      memoryMiB: options.memoryMiB,
+      log,
+    });
+  } catch (error) {
+    throw new CannotStart(`the VMs of this host cannot be taken up: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+async function serve(
+  listen: ListenAddress,
+  host: AgentHost,
+  attempts: Attempts,
+  qemu: QemuFacts,
+  certificates: Certificates,
+  version: string,
+  log: Logger,
+) {
+  const server = await createServer(createHandlers(host, attempts, qemu, version), certificates, log);
+  try {
+    await server.listen({ host: listen.host, port: listen.port });
+    return server;
+  } catch (error) {
+    await server.close();
+    throw cannotListen(listen.endpoint, error);
+  }
+}

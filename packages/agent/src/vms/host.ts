@@ -1,0 +1,334 @@
+/** The VMs of this host: what may be ordered of them, and what migrations need. */
+import { access } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { SealiftError, type VmDefinition } from '@sealift/contract';
+import { findQemu } from '@sealift/hypervisor';
+import type { Logger } from 'pino';
+import { Undo } from '../undo.ts';
+import { loadRecords, removeRecord, saveRecord, type VmRecord } from './definitions.ts';
+import { QemuLink } from './link.ts';
+import { HostMemory, type MemoryFacts } from './memory.ts';
+import { vmPaths } from './paths.ts';
+import { askToPowerOff, lastWords, type PowerContext, powerOff, powerOn, type QemuSetup, removeHostResources, runFirst } from './power.ts';
+import { Turns } from './turns.ts';
+import { Vm } from './vm.ts';
+
+export interface VmHostOptions {
+  readonly state: string;
+  readonly run: string;
+  readonly qemu: QemuSetup;
+  /** For all VMs together; undefined: what Linux says is available. */
+  readonly memoryMiB: number | undefined;
+  /** How long a guest has to power off when asked. */
+  readonly powerdownMs?: number;
+  readonly log: Logger;
+}
+
+const defaultPowerdownMs = 60_000;
+
+export class VmHost {
+  readonly #options: VmHostOptions;
+  readonly #log: Logger;
+  readonly #vms = new Map<string, Vm>();
+  readonly #memory: HostMemory;
+  readonly #context: PowerContext;
+  readonly #consoles = new Set<string>();
+  /** Cuts a polite stop short, by VM. */
+  readonly #stopping = new Map<string, AbortController>();
+  #closed = false;
+
+  private constructor(options: VmHostOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#memory = new HostMemory(options.memoryMiB, () =>
+      this.list().flatMap((vm) => (vm.reserved ? [{ bytes: vm.memoryBytes, pid: vm.pid }] : [])),
+    );
+    this.#context = {
+      qemu: options.qemu,
+      memory: this.#memory,
+      room: new Turns(),
+      log: options.log,
+      poweredOff: (vm) => this.#settle(vm),
+    };
+  }
+
+  /** Loads the definitions, takes hold of every QEMU that an earlier agent left running, and clears up after those that ended meanwhile. */
+  static async open(options: VmHostOptions): Promise<VmHost> {
+    const host = new VmHost(options);
+    for (const record of await loadRecords(options.state)) host.#add(record);
+    await Promise.all(host.list().map((vm) => host.#reattach(vm)));
+    return host;
+  }
+
+  /** Lets go of every QEMU; they run on. */
+  close(): void {
+    this.#closed = true;
+    for (const stopping of this.#stopping.values()) stopping.abort();
+    for (const vm of this.#vms.values()) vm.link?.close();
+  }
+
+  list(): readonly Vm[] {
+    return [...this.#vms.values()];
+  }
+
+  find(name: string): Vm | undefined {
+    return this.#vms.get(name);
+  }
+
+  /** @throws SealiftError `not_found` */
+  vm(name: string): Vm {
+    const vm = this.#vms.get(name);
+    if (!vm) throw new SealiftError('not_found', `this host has no VM ${name}`);
+    return vm;
+  }
+
+  memory(): Promise<MemoryFacts> {
+    return this.#memory.facts();
+  }
+
+  /** @throws SealiftError `already_exists` */
+  async define(definition: VmDefinition): Promise<Vm> {
+    const vm = this.#claim({ definition });
+    return vm.turns.take(async () => {
+      try {
+        await saveRecord(vm.paths, vm.record);
+        return vm;
+      } catch (error) {
+        this.#vms.delete(vm.name);
+        throw error;
+      }
+    });
+  }
+
+  /** @throws SealiftError `wrong_state`, `migrating`, `no_room`; HypervisorError. Nothing is left of a start that failed */
+  async start(name: string): Promise<Vm> {
+    const vm = this.vm(name);
+    await vm.turns.take(async () => {
+      this.#requireOurs(vm);
+      if (vm.link) throw new SealiftError('wrong_state', `${name} is ${vm.state}: it cannot be started`);
+      if (vm.crashed !== undefined) {
+        const { crashed: _, ...record } = vm.record;
+        await saveRecord(vm.paths, record);
+        vm.record = record;
+      }
+      await Undo.around(this.#log, async (undo) => {
+        await powerOn(vm, { incoming: false, preallocate: false }, this.#context, undo);
+        await runFirst(vm);
+      });
+      this.#watch(vm);
+      this.#log.info({ vm: name, pid: vm.pid }, 'VM started');
+    });
+    return vm;
+  }
+
+  /**
+   * @param force cut its power in place of asking the guest; also while an earlier stop still waits for the guest
+   * @throws SealiftError `wrong_state`, `migrating`
+   */
+  async stop(name: string, force: boolean): Promise<Vm> {
+    const vm = this.vm(name);
+    if (force) this.#stopping.get(name)?.abort();
+    await vm.turns.take(async () => {
+      this.#requireOurs(vm);
+      if (!vm.link) {
+        if (force && vm.state === 'stopped') return; // an earlier stop got there first
+        throw new SealiftError('wrong_state', `${name} is ${vm.state} already`);
+      }
+      if (!force && vm.state !== 'stopped') await this.#ask(vm);
+      await powerOff(vm, 'quit', this.#log);
+      this.#log.info({ vm: name, force }, 'VM stopped');
+    });
+    return vm;
+  }
+
+  /** Forgets a VM that does not run; its disks stay. @throws SealiftError `wrong_state`, `migrating` */
+  async remove(name: string): Promise<void> {
+    const vm = this.vm(name);
+    await vm.turns.take(async () => {
+      this.#requireOurs(vm);
+      if (vm.link) throw new SealiftError('wrong_state', `${name} is ${vm.state}; stop it first`);
+      await this.#forget(vm, 'quit');
+    });
+  }
+
+  /**
+   * Makes a VM that a migration will bring: memory, taps and a QEMU that waits. It does not run, and is not this host's before {@link adoptIncoming}.
+   * @throws SealiftError `already_exists`, `no_room`; HypervisorError. Nothing is left of one that failed
+   */
+  async prepareIncoming(
+    definition: VmDefinition,
+    options: { migration: string; preallocate?: boolean; signal?: AbortSignal },
+  ): Promise<Vm> {
+    const vm = this.#claim({ definition, incoming: options.migration });
+    await vm.turns.take(() =>
+      Undo.around(this.#log, async (undo) => {
+        undo.push(`forget ${vm.name}`, async () => {
+          this.#vms.delete(vm.name);
+          await removeRecord(vm.paths);
+        });
+        await saveRecord(vm.paths, vm.record);
+        const { signal, preallocate = true } = options;
+        await powerOn(vm, { incoming: true, preallocate, ...(signal && { signal }) }, this.#context, undo);
+      }),
+    );
+    this.#watch(vm);
+    return vm;
+  }
+
+  /** The migration has brought it and it runs: it is this host's from now on. Idempotent. @throws the system's error where the record cannot be saved; the VM runs on, call again */
+  async adoptIncoming(vm: Vm): Promise<void> {
+    await vm.turns.take(async () => {
+      const { incoming: _, ...record } = vm.record;
+      await saveRecord(vm.paths, record);
+      vm.record = record;
+      await vm.link?.refresh();
+    });
+    vm.setMoving(undefined);
+  }
+
+  /** The migration did not happen here: its QEMU is killed and seen gone, and nothing of the VM stays. Idempotent. @throws HypervisorError `unkillable` */
+  discard(vm: Vm): Promise<void> {
+    return this.#leave(vm, 'kill');
+  }
+
+  /** The VM runs at another host: nothing of it stays here. Idempotent. @throws HypervisorError `unkillable` */
+  release(vm: Vm): Promise<void> {
+    return this.#leave(vm, 'quit');
+  }
+
+  /**
+   * A connection to the VM's serial port, which takes one at a time.
+   * @throws SealiftError `wrong_state` where it has no QEMU or the console is in use
+   */
+  async console(name: string): Promise<Socket> {
+    const vm = this.vm(name);
+    if (!vm.link)
+      throw new SealiftError('wrong_state', `${name} is ${vm.state}: it has no console; its last output is in ${vm.paths.serialLog}`);
+    if (this.#consoles.has(name)) {
+      throw new SealiftError('wrong_state', `${name}'s console is in use; it serves one at a time: close the other one first`);
+    }
+    this.#consoles.add(name);
+    const socket = connect(vm.paths.serialSocket);
+    socket.once('close', () => this.#consoles.delete(name));
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    socket.once('connect', resolve).once('error', reject);
+    try {
+      await promise;
+    } catch (cause) {
+      throw new SealiftError('hypervisor', `${name}'s console does not answer`, { cause });
+    }
+    return socket;
+  }
+
+  /** The name is taken from here on, or refused. */
+  #claim(record: VmRecord): Vm {
+    const { name } = record.definition;
+    const there = this.#vms.get(name);
+    if (there) throw new SealiftError('already_exists', `this host has a VM ${name} already; it is ${there.state}`);
+    return this.#add(record);
+  }
+
+  #add(record: VmRecord): Vm {
+    const paths = vmPaths(this.#options.state, this.#options.run, record.definition.name);
+    const vm = new Vm(record, paths, (released) => this.#settle(released));
+    this.#vms.set(vm.name, vm);
+    return vm;
+  }
+
+  /** An order may have waited for its turn while the VM went away, or a migration came. */
+  #requireOurs(vm: Vm): void {
+    if (this.#vms.get(vm.name) !== vm) throw new SealiftError('not_found', `this host has no VM ${vm.name} any more`);
+    vm.requireSettled();
+  }
+
+  async #ask(vm: Vm): Promise<void> {
+    if (vm.state !== 'running') {
+      throw new SealiftError('wrong_state', `${vm.name} is ${vm.state}: its guest cannot be asked to power off; stop it with force`);
+    }
+    const stopping = new AbortController();
+    this.#stopping.set(vm.name, stopping);
+    try {
+      const waitMs = this.#options.powerdownMs ?? defaultPowerdownMs;
+      const obeyed = await askToPowerOff(vm, waitMs, stopping.signal);
+      if (this.#closed) throw new SealiftError('cancelled', `the agent stops; ${vm.name} was asked to power off and may do so yet`);
+      if (!obeyed)
+        this.#log.warn({ vm: vm.name, waitMs, cutShort: stopping.signal.aborted }, 'the guest did not power off; cutting its power');
+    } finally {
+      this.#stopping.delete(vm.name);
+    }
+  }
+
+  async #reattach(vm: Vm): Promise<void> {
+    if (vm.record.leaving) return this.#leave(vm, 'kill');
+    const process = await findQemu(vm.paths.pidfile, vm.paths.qmpSocket);
+    if (!process) {
+      if (vm.moving) return; // for the migration's code to decide on
+      return vm.turns.take(() => this.#clearUp(vm, 'while no agent was there'));
+    }
+    vm.link = new QemuLink({ process }, { paths: vm.paths, log: this.#log, poweredOff: () => this.#settle(vm) });
+    await vm.link.reach();
+    this.#watch(vm);
+    this.#log.info({ vm: vm.name, pid: process.pid, state: vm.state }, 'took hold of a QEMU that was running');
+  }
+
+  #watch(vm: Vm): void {
+    void vm.link?.exited.then(() => this.#settle(vm));
+  }
+
+  /** Looks at a VM that nobody has a hand on: a QEMU that went by itself, or whose guest powered off, is cleared up after. */
+  #settle(vm: Vm): void {
+    vm.turns
+      .take(async () => {
+        if (this.#closed || vm.moving || this.#vms.get(vm.name) !== vm || !vm.link) return;
+        if (vm.link.gone) await this.#clearUp(vm, 'unexpectedly');
+        else {
+          await vm.link.refresh();
+          if (vm.link.runState !== 'shutdown') return;
+          await powerOff(vm, 'quit', this.#log);
+          this.#log.info({ vm: vm.name }, 'the guest powered off');
+        }
+      })
+      .catch((error: unknown) => this.#log.error({ err: error, vm: vm.name }, 'could not clear up after a VM'));
+  }
+
+  /** QEMU is gone and nobody asked it to: says so, and removes what it had of the host. Nothing happens to a VM that had none. */
+  async #clearUp(vm: Vm, when: string): Promise<void> {
+    const ran = vm.link !== undefined || (await this.#leftTraces(vm));
+    vm.link?.close();
+    vm.link = undefined;
+    await removeHostResources(vm);
+    if (!ran) return;
+    const words = await lastWords(vm);
+    const crashed = `QEMU ended ${when}; see ${vm.paths.qemuLog}${words && ` (${words})`}`;
+    this.#log.error({ vm: vm.name, qemuLog: vm.paths.qemuLog, said: words }, `QEMU ended ${when}`);
+    vm.record = { ...vm.record, crashed };
+    await saveRecord(vm.paths, vm.record);
+  }
+
+  /** Was there a QEMU? Run files go with their QEMU in an orderly end, and with the host. */
+  #leftTraces(vm: Vm): Promise<boolean> {
+    return access(vm.paths.runDirectory).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  #leave(vm: Vm, how: 'quit' | 'kill'): Promise<void> {
+    return vm.turns.take(async () => {
+      if (this.#vms.get(vm.name) === vm) await this.#forget(vm, how);
+    });
+  }
+
+  /** Removes everything of a VM. The mark comes first, so that an agent that is killed half-way never takes what is left for a VM to start. */
+  async #forget(vm: Vm, how: 'quit' | 'kill'): Promise<void> {
+    vm.record = { ...vm.record, leaving: true };
+    await saveRecord(vm.paths, vm.record).catch((error: unknown) => {
+      this.#log.warn({ err: error, vm: vm.name }, 'could not mark the definition before its removal; removing it all the same');
+    });
+    await powerOff(vm, how, this.#log);
+    const words = await lastWords(vm);
+    await removeRecord(vm.paths);
+    this.#vms.delete(vm.name);
+    this.#log.info({ vm: vm.name, qemuSaid: words }, 'VM removed from this host');
+  }
+}
