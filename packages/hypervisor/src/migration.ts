@@ -1,6 +1,6 @@
 /**
  * Migration primitives over a {@link Monitor}; qapi/migration.json is their source. What order they go in is the agent's matter.
- * Events in the order that QEMU 7.2 sends them (migration.test.ts holds it to that):
+ * Events in the order that QEMU 7.2 sends them (testing/compliance.ts holds it to that):
  *
  *   source                                              destination, with `paused`
  *   MIGRATION setup                                     MIGRATION setup            at migrate-incoming; query-migrate still says `none`
@@ -13,6 +13,7 @@
  *
  * - The source's status is `completed` while query-status may still say `finish-migrate`: wait for `postmigrate` where it matters.
  * - `completed` at the source needs nobody at the other end. Its migrate_cancel then answers well and changes nothing; `cont` resumes it.
+ * - A VM that was paused before gives no STOP, arrives `paused`, and after a cancel at `pre-switchover` shows `postmigrate`, without RESUME.
  * - migrate_cancel: MIGRATION cancelling, RESUME if it had stopped, MIGRATION cancelled. The destination says `failed` at end of file and exits with status 1.
  * - A socket that breaks in `active` gives `failed` within 100 ms, the guest runs on. One that breaks in `pre-switchover` is noticed after migrate-continue only:
  *   MIGRATION failed, RESUME in either order, sometimes without an error text. A destination whose sockets merely fall silent stays in `inmigrate`.
@@ -142,12 +143,11 @@ export interface MigrationState {
 /** @throws QmpError `protocol` where QEMU names a status that nobody here knows */
 export async function queryMigration(monitor: Monitor, options?: ExecuteOptions): Promise<MigrationState> {
   const info = await monitor.execute('query-migrate', undefined, options);
-  const { status = 'none', ram } = info; // QEMU leaves the status out before the first migration
-  const error = info['error-desc'];
+  const { status = 'none', ram, 'error-desc': error, 'cpu-throttle-percentage': throttle } = info; // no status before the first migration
   return {
     status: toMigrationStatus(status),
     ram: isRecord(ram) ? toRam(ram) : undefined,
-    throttlePercent: numberOf(info['cpu-throttle-percentage']),
+    throttlePercent: numberOf(throttle),
     error: typeof error === 'string' ? error : undefined,
   };
 }
@@ -158,13 +158,14 @@ export function toMigrationStatus(value: unknown): MigrationStatus {
   return status;
 }
 
-function toRam(ram: Readonly<Record<string, unknown>>): RamProgress {
+function toRam(info: Readonly<Record<string, unknown>>): RamProgress {
+  const { total, transferred, remaining, 'dirty-pages-rate': dirtyPages, 'page-size': pageSize, 'dirty-sync-count': passes } = info;
   return {
-    total: numberOf(ram['total']),
-    transferred: numberOf(ram['transferred']),
-    remaining: numberOf(ram['remaining']),
-    dirtyBytesPerSecond: numberOf(ram['dirty-pages-rate']) * numberOf(ram['page-size']),
-    passes: numberOf(ram['dirty-sync-count']),
+    total: numberOf(total),
+    transferred: numberOf(transferred),
+    remaining: numberOf(remaining),
+    dirtyBytesPerSecond: numberOf(dirtyPages) * numberOf(pageSize),
+    passes: numberOf(passes),
   };
 }
 

@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { encodeCommand, isRecord, type QemuVersion, QmpDecoder, type QmpMessage } from './codec.ts';
 import { QmpError } from './error.ts';
+import { limited } from './limit.ts';
 import type { Monitor } from './monitor.ts';
 import {
   DEFAULT_DEADLINE_MS,
@@ -99,11 +100,11 @@ export class QmpClient implements Monitor {
   async #handshake(options: ExecuteOptions): Promise<void> {
     const started = performance.now();
     const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
-    this.#version = await this.#limited(
+    this.#version = await limited(
       this.#greeting,
       options,
-      `QEMU at ${this.#peer} sent no greeting within ${deadlineMs} ms; it hangs, or another client holds this socket`,
-      'the handshake',
+      `the greeting of QEMU at ${this.#peer}`,
+      'it hangs, or another client holds this socket',
     );
     const left = Math.max(1, deadlineMs - (performance.now() - started));
     await this.#send('qmp_capabilities', undefined, { ...options, deadlineMs: left });
@@ -111,7 +112,6 @@ export class QmpClient implements Monitor {
 
   async #send(command: string, args: object | undefined, options: ExecuteOptions): Promise<unknown> {
     if (this.#end) throw this.#end;
-    const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
     if (options.signal?.aborted)
       throw new QmpError('aborted', `${command} was given up before it was sent`, { cause: options.signal.reason });
     const id = this.#nextId++;
@@ -119,27 +119,9 @@ export class QmpClient implements Monitor {
     this.#pending.set(id, { command, resolve: answer.resolve, reject: answer.reject });
     this.#stream.write(encodeCommand(id, command, args));
     try {
-      return await this.#limited(
-        answer,
-        options,
-        `QEMU at ${this.#peer} did not answer ${command} within ${Math.round(deadlineMs)} ms`,
-        command,
-      );
+      return await limited(answer, options, `the answer of QEMU at ${this.#peer} to ${command}`);
     } finally {
       this.#pending.delete(id); // a late answer is dropped
-    }
-  }
-
-  async #limited<T>(waiting: PromiseWithResolvers<T>, options: ExecuteOptions, late: string, what: string): Promise<T> {
-    const timer = setTimeout(() => waiting.reject(new QmpError('timeout', late)), options.deadlineMs ?? DEFAULT_DEADLINE_MS);
-    const abort = () => waiting.reject(new QmpError('aborted', `waiting for ${what} was given up`, { cause: options.signal?.reason }));
-    options.signal?.addEventListener('abort', abort, { once: true });
-    if (options.signal?.aborted) abort();
-    try {
-      return await waiting.promise;
-    } finally {
-      clearTimeout(timer);
-      options.signal?.removeEventListener('abort', abort);
     }
   }
 
@@ -188,25 +170,17 @@ export class QmpClient implements Monitor {
   }
 }
 
-function connected(socket: Socket, path: string, options: ExecuteOptions): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
-  // A unix socket whose backlog is full keeps connect() waiting.
-  const timer = setTimeout(() => reject(new QmpError('timeout', `no connection to ${path} within ${deadlineMs} ms`)), deadlineMs);
-  const abort = () => reject(new QmpError('aborted', `connecting to ${path} was given up`, { cause: options.signal?.reason }));
-  const fail = (cause: Error) => reject(new QmpError('disconnected', `no QEMU answers at ${path}: ${cause.message}`, { cause }));
-  socket.once('connect', resolve).once('error', fail);
-  options.signal?.addEventListener('abort', abort, { once: true });
-  if (options.signal?.aborted) abort();
-  return promise
-    .catch((error: unknown) => {
-      socket.on('error', () => {}); // the failure is reported already
-      socket.destroy();
-      throw error;
-    })
-    .finally(() => {
-      clearTimeout(timer);
-      socket.off('error', fail);
-      options.signal?.removeEventListener('abort', abort);
-    });
+async function connected(socket: Socket, path: string, options: ExecuteOptions): Promise<void> {
+  const waiting = Promise.withResolvers<void>();
+  const fail = (cause: Error) => waiting.reject(new QmpError('disconnected', `no QEMU answers at ${path}: ${cause.message}`, { cause }));
+  socket.once('connect', waiting.resolve).once('error', fail);
+  try {
+    await limited(waiting, options, `a connection to ${path}`, 'too many wait for it already');
+  } catch (error) {
+    socket.on('error', () => {}); // the failure is reported already
+    socket.destroy();
+    throw error;
+  } finally {
+    socket.off('error', fail);
+  }
 }

@@ -96,15 +96,17 @@ function parseLine(line: string): QmpMessage {
 }
 
 function parseObject(json: Readonly<Record<string, unknown>>): QmpMessage | undefined {
-  if ('return' in json) return { kind: 'return', id: json['id'], value: json['return'] };
-  const error = json['error'];
-  if (isRecord(error)) return { kind: 'error', id: json['id'], qemuClass: String(error['class']), description: String(error['desc']) };
-  const name = json['event'];
-  if (typeof name === 'string') return { kind: 'event', name, data: json['data'], qemuMicroseconds: microseconds(json['timestamp']) };
-  const greeting = json['QMP'];
+  const { id, return: value, error, event, data, timestamp, QMP: greeting } = json;
+  if ('return' in json) return { kind: 'return', id, value };
+  if (isRecord(error)) {
+    const { class: qemuClass, desc } = error;
+    return { kind: 'error', id, qemuClass: String(qemuClass), description: String(desc) };
+  }
+  if (typeof event === 'string') return { kind: 'event', name: event, data, qemuMicroseconds: microseconds(timestamp) };
   if (isRecord(greeting)) {
-    const version = parseVersion(greeting['version']);
-    if (version) return { kind: 'greeting', version };
+    const { version } = greeting;
+    const known = parseVersion(version);
+    if (known) return { kind: 'greeting', version: known };
   }
   return undefined;
 }

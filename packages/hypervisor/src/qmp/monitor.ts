@@ -1,13 +1,7 @@
 import type { QemuVersion } from './codec.ts';
-import { QmpError } from './error.ts';
-import {
-  DEFAULT_DEADLINE_MS,
-  type ExecuteInput,
-  type ExecuteOptions,
-  type QmpCommand,
-  type QmpCommands,
-  type QmpEvent,
-} from './vocabulary.ts';
+import type { QmpError } from './error.ts';
+import { limited } from './limit.ts';
+import type { ExecuteInput, ExecuteOptions, QmpCommand, QmpCommands, QmpEvent } from './vocabulary.ts';
 
 /** A conversation with one QEMU. {@link QmpClient} is the real one; the fake to talk to is FakeQemu in `@sealift/hypervisor/testing`. */
 export interface Monitor {
@@ -38,22 +32,10 @@ export interface Monitor {
  * @throws QmpError `timeout`, `aborted`, `disconnected`
  */
 export function nextEvent(monitor: Monitor, accept: (event: QmpEvent) => boolean, options: ExecuteOptions = {}): Promise<QmpEvent> {
-  const { promise, resolve, reject } = Promise.withResolvers<QmpEvent>();
-  const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
-  const timer = setTimeout(
-    () => reject(new QmpError('timeout', `QEMU did not report the awaited event within ${deadlineMs} ms`)),
-    deadlineMs,
-  );
-  const abort = () => reject(new QmpError('aborted', 'waiting for an event was given up', { cause: options.signal?.reason }));
+  const waiting = Promise.withResolvers<QmpEvent>();
   const stop = monitor.onEvent((event) => {
-    if (accept(event)) resolve(event);
+    if (accept(event)) waiting.resolve(event);
   });
-  void monitor.closed.then(reject);
-  if (options.signal?.aborted) abort();
-  options.signal?.addEventListener('abort', abort, { once: true });
-  return promise.finally(() => {
-    clearTimeout(timer);
-    stop();
-    options.signal?.removeEventListener('abort', abort);
-  });
+  void monitor.closed.then(waiting.reject);
+  return limited(waiting, options, 'the awaited event of QEMU').finally(stop);
 }

@@ -1,0 +1,3 @@
+export * from './fake-qemu.ts';
+export * from './paths.ts';
+export * from './relay.ts';
