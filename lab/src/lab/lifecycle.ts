@@ -1,0 +1,87 @@
+/** Brings a lab up, and takes it down again whatever state it is in. */
+import { cp, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hostDnsName, makeCertificates, managerDnsName } from '../certificates.ts';
+import { commandOf, endProcesses, type ProcessId, processId } from '../system/process.ts';
+import { buildTopology, presentNamespaces, removeTopology } from '../topology/build.ts';
+import { hostNames, type Plan, planOf } from '../topology/plan.ts';
+import { managerClient } from './api.ts';
+import { startAgent, startManager } from './daemons.ts';
+import { type LabPaths, pathsOf } from './paths.ts';
+import { recordedProcesses } from './record.ts';
+
+export interface Lab {
+  readonly id: string;
+  readonly plan: Plan;
+  readonly paths: LabPaths;
+}
+
+export const labOf = (id: string): Lab => ({ id, plan: planOf(id), paths: pathsOf(id) });
+
+/** @throws Error unless run by root */
+export const requireRoot = (): void => {
+  if (process.getuid?.() !== 0) throw new Error('the lab needs root: it makes network namespaces, bridges and taps. Run it with sudo');
+};
+
+/** @throws Error when any of it is there already */
+export const requireAbsent = async ({ id, plan }: Lab): Promise<void> => {
+  const present = await presentNamespaces(plan);
+  if (present.length === 0) return;
+  throw new Error(
+    `the lab "${id}" is there already, or was left half-way (${present.join(', ')}). Take it down: sealift lab down --id ${id}`,
+  );
+};
+
+/**
+ * Network, certificates, manager and agents, and both hosts known to the manager.
+ * @param signal ends it between two steps
+ * @throws Error; what was made until then is left for {@link takeDown}
+ */
+export const bringUp = async ({ plan, paths }: Lab, signal: AbortSignal): Promise<void> => {
+  for (const folder of [paths.run, paths.logs, paths.captures]) await mkdir(folder, { recursive: true, mode: 0o700 });
+  await buildTopology(plan);
+  const identities = await makeCertificates(paths.certificates, [managerDnsName, ...hostNames.map(hostDnsName)]);
+  signal.throwIfAborted();
+  await Promise.all([
+    startManager(plan, paths, identities, signal),
+    ...plan.hosts.map((host) => startAgent(host, paths, identities, signal)),
+  ]);
+  await using manager = managerClient(paths.managerSocket);
+  for (const { name, agentEndpoint } of plan.hosts) await manager.addHost({ body: { name, endpoint: agentEndpoint } }, signal);
+};
+
+/** Ends every process, removes every namespace and every file of a lab. Does nothing where nothing is. */
+export const takeDown = async ({ plan, paths }: Lab): Promise<void> => {
+  await endProcesses(await recordedProcesses(paths.processes));
+  // Agents leave their QEMUs running when they end, on purpose.
+  await endProcesses(await runningQemus(paths), 0);
+  await removeTopology(plan);
+  await rm(paths.run, { recursive: true, force: true });
+  await rm(paths.state, { recursive: true, force: true });
+};
+
+/** By the agents' pid files; a process id that is another program's by now is not among them. */
+const runningQemus = async (paths: LabPaths): Promise<readonly ProcessId[]> => {
+  const found: ProcessId[] = [];
+  for (const host of hostNames) {
+    const folder = join(paths.agentRun(host), 'vms');
+    for (const vm of await readdir(folder).catch(() => [])) {
+      const text = await readFile(join(folder, vm, 'pid'), 'utf8').catch(() => '');
+      const id = processId(Number.parseInt(text, 10));
+      if (id && commandOf(id.pid)?.some((word) => word.includes(`${folder}/`))) found.push(id);
+    }
+  }
+  return found;
+};
+
+/** Copies the logs of the daemons and VMs to where they outlive the lab. */
+export const saveLogs = async ({ paths }: Lab, folder: string): Promise<void> => {
+  await mkdir(folder, { recursive: true });
+  await cp(paths.logs, folder, { recursive: true }).catch(() => {}); // it may have failed before there were any
+  for (const host of hostNames) {
+    const vms = join(paths.agentState(host), 'vms');
+    for (const vm of await readdir(vms).catch(() => [])) {
+      for (const log of ['serial.log', 'qemu.log']) await cp(join(vms, vm, log), join(folder, `${host}-${vm}-${log}`)).catch(() => {});
+    }
+  }
+};

@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+/** `sealift lab`: two hosts on one machine, to play with. */
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Command, InvalidArgumentError } from 'commander';
+import { guestImage } from './guest/image.ts';
+import { managerClient } from './lab/api.ts';
+import { bringUp, labOf, requireAbsent, requireRoot, takeDown } from './lab/lifecycle.ts';
+import { checkId } from './lab/paths.ts';
+import { recordedProcesses } from './lab/record.ts';
+import { guestDefinition, guestHost, guestName } from './lab/vm.ts';
+import { untilInterrupted } from './system/interrupt.ts';
+import { isAlive } from './system/process.ts';
+import { presentNamespaces } from './topology/build.ts';
+import { namespacesOf } from './topology/plan.ts';
+
+const say = (message: string): void => void process.stdout.write(`${message}\n`);
+
+const up = async ({ id, memory, checker }: { id: string; memory: number; checker: number }): Promise<void> => {
+  requireRoot();
+  const lab = labOf(checkId(id));
+  await requireAbsent(lab);
+  const image = await guestImage(say);
+  using interrupted = untilInterrupted();
+  try {
+    say(`lab "${id}": hosts alpha and bravo, a manager and a client, each in a network namespace`);
+    await bringUp(lab, interrupted.signal);
+    await using manager = managerClient(lab.paths.managerSocket);
+    const definition = guestDefinition(image, { memoryMiB: memory, checkerMiB: checker });
+    await manager.createVm({ body: { host: 'alpha', definition } }, interrupted.signal);
+    await manager.startVm({ params: { vm: guestName } }, interrupted.signal);
+  } catch (error) {
+    await takeDown(lab);
+    throw error;
+  }
+  say(`The VM "${guestName}" boots on alpha; in some seconds its Redis answers at ${guestHost}. Try:
+
+  export SEALIFT_MANAGER=unix:${lab.paths.managerSocket}
+  bin/sealift vm ls
+  bin/sealift vm migrate ${guestName} --to bravo
+  ip netns exec ${lab.plan.client.namespace} bash      # a shell on the network of the VMs
+
+Logs: ${lab.paths.logs}
+When done: bin/sealift lab down${id === 'lab' ? '' : ` --id ${id}`}`);
+};
+
+const down = async ({ id }: { id: string }): Promise<void> => {
+  requireRoot();
+  await takeDown(labOf(checkId(id)));
+  say(`lab "${id}": nothing of it is left`);
+};
+
+const status = async ({ id }: { id: string }): Promise<void> => {
+  requireRoot();
+  const { plan, paths } = labOf(checkId(id));
+  const namespaces = await presentNamespaces(plan);
+  if (namespaces.length === 0) return say(`lab "${id}": down`);
+  say(`lab "${id}": ${namespaces.length} of ${namespacesOf(plan).length} namespaces`);
+  for (const process of await recordedProcesses(paths.processes)) {
+    say(`  ${process.name}: ${isAlive(process) ? `running as ${process.pid}` : 'ended'}; log ${paths.log(process.name)}`);
+  }
+  await using manager = managerClient(paths.managerSocket);
+  for (const vm of await manager.listVms()) say(`  VM ${vm.name}: ${vm.state} on ${vm.host}`);
+};
+
+const mebibytes = (text: string): number => {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('a number of MiB');
+  return Number(text);
+};
+
+/** The command, to be run alone or as a part of another. */
+export const labCommand = (): Command => {
+  const command = new Command('lab').description(
+    'Two hosts on this machine, as network namespaces, with a VM to move between them (needs root)',
+  );
+  const withId = (name: string, description: string): Command =>
+    command.command(name).description(description).option('--id <id>', 'one of several labs beside each other', 'lab');
+  withId('up', 'Bring it up')
+    .option('--memory <MiB>', "the VM's memory", mebibytes, 512)
+    .option('--checker <MiB>', 'memory that a checker in the guest walks over; 0 for none', mebibytes, 16)
+    .action(up);
+  withId('down', 'Take it down, whatever state it is in').action(down);
+  withId('status', 'What of it is running').action(status);
+  return command;
+};
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  try {
+    await labCommand().parseAsync();
+  } catch (error) {
+    process.stderr.write(`sealift lab: ${error instanceof Error ? error.message : error}\n`);
+    process.exitCode = 1;
+  }
+}
