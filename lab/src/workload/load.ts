@@ -13,7 +13,7 @@ export interface LoadOptions {
   readonly writesPerSecond: number;
 }
 
-const slotsPerConnection = 256;
+export const slotsPerConnection = 256;
 
 export class Load {
   readonly #options: LoadOptions;
