@@ -54,11 +54,13 @@ export async function createServer(handlers: Handlers<typeof agentApi>, certific
     log.debug({ method: request.method, url: request.url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered');
   });
   await server.register(websocket);
-  await server.register(async (scope) => {
+  // The plugin above has to be loaded before the routes that use it are added.
+  await server.register((scope, _options, done) => {
     for (const name of Object.keys(agentApi) as (keyof typeof agentApi)[]) {
       // Each handler belongs to the route of its name (Handlers); a union of routes cannot say so.
       addRoute(scope, agentApi[name], handlers[name] as unknown as AnyHandler, log);
     }
+    done();
   });
   return server;
 }

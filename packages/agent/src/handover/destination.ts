@@ -30,7 +30,8 @@ export type DestinationEvent =
   | { readonly type: 'delivered'; readonly totals: readonly ChannelTotal[] }
   /** query-migrate says `completed` and query-status says `paused`. */
   | { readonly type: 'loaded' }
-  | { readonly type: 'cancel' }
+  /** A person wants to stop it, or a deadline has passed. */
+  | { readonly type: 'cancel'; readonly failure: Failure }
   | { readonly type: 'failed'; readonly failure: Failure }
   /** The source has given up. Authenticated. */
   | { readonly type: 'aborted' }
@@ -40,6 +41,8 @@ export type DestinationEvent =
   | { readonly type: 'runs' }
   /** QEMU refused to run the VM and is still `paused`. */
   | { readonly type: 'would-not-run'; readonly failure: Failure }
+  /** The journal did not take RUN, so the VM was not run. */
+  | { readonly type: 'journal-failed'; readonly failure: Failure }
   /** QEMU has been seen gone, and nothing else is left. */
   | { readonly type: 'discarded' };
 
@@ -90,6 +93,8 @@ export function destinationStep(state: DestinationState, event: DestinationEvent
       if (event.type === 'runs') return ended('arrived', undefined, [{ type: 'settle-in' }]);
       if (event.type === 'would-not-run') return discard(event.failure);
       if (event.type === 'vm-gone') return ended('lost', lost);
+      // The last record says `prepared`, which after a restart means just this.
+      if (event.type === 'journal-failed') return { state: { at: 'discarding', failure: event.failure }, effects: [{ type: 'discard' }] };
       return stay(state);
     case 'discarding':
       return event.type === 'discarded' ? ended('discarded', state.failure, [{ type: 'abort-channels' }]) : stay(state);
@@ -107,9 +112,10 @@ function receiving(state: Extract<DestinationState, { at: 'receiving' }>, event:
       return maybeRun({ ...state, arrived: event.totals });
     case 'loaded':
       return maybeRun({ ...state, loaded: true });
-    case 'cancel':
-      return discard({ code: 'cancelled', message: 'cancelled' });
     case 'failed':
+      // With the grant and every byte of it here, a channel that dies takes nothing away any more.
+      return state.grant && state.arrived ? stay(state) : discard(event.failure);
+    case 'cancel':
       return discard(event.failure);
     case 'aborted':
       return discard({ code: 'peer', message: 'the source aborted' });

@@ -33,9 +33,9 @@ export type SourceEvent =
   | { readonly type: 'completed' }
   /** Every local stream has ended and its CLOSE is queued; the totals are final. */
   | { readonly type: 'local-ended'; readonly totals: readonly ChannelTotal[] }
-  /** A person wants to stop it. */
-  | { readonly type: 'cancel' }
-  /** QEMU's migration failed, a channel failed, or time is up. */
+  /** A person wants to stop it, or its deadline has passed: both are too late after the grant. */
+  | { readonly type: 'cancel'; readonly failure: Failure }
+  /** QEMU's migration failed, or a channel did. */
   | { readonly type: 'failed'; readonly failure: Failure }
   /** The VM's QEMU is gone. */
   | { readonly type: 'vm-gone' }
@@ -43,6 +43,8 @@ export type SourceEvent =
   | { readonly type: 'running' }
   /** The destination has aborted, its QEMU is gone, and it will never run this attempt. Authenticated. */
   | { readonly type: 'aborted' }
+  /** The journal did not take GRANT, so nothing of what had to follow it was done. */
+  | { readonly type: 'journal-failed'; readonly failure: Failure }
   /** The VM is as it was before the attempt. */
   | { readonly type: 'resumed' }
   /** Nothing of the VM is left here. */
@@ -127,7 +129,6 @@ function beforeGrant(state: Extract<SourceState, { at: 'opening' | 'copying' | '
       // Local streams also end when QEMU cancels or fails: they mean something only together with `completed`.
       return state.at === 'switching' ? maybeGrant({ ...state, totals: event.totals }) : stay(state);
     case 'cancel':
-      return abandon({ code: 'cancelled', message: 'cancelled' });
     case 'failed':
       return abandon(event.failure);
     case 'aborted':
@@ -163,6 +164,12 @@ function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>,
     }
     case 'failed':
       return state.at === 'granted' ? { state: { at: 'in-doubt', failure: event.failure }, effects: [{ type: 'hold' }] } : stay(state);
+    case 'journal-failed':
+      // The last record says `accepted`, which after a restart means just this.
+      return {
+        state: { at: 'abandoning', failure: event.failure },
+        effects: [{ type: 'abort-channels' }, { type: 'resume' }],
+      };
     default:
       // Cancelling comes too late, and a QEMU that goes now is only the copy that was given away.
       return stay(state);

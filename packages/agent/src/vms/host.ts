@@ -33,8 +33,8 @@ export class VmHost {
   readonly #memory: HostMemory;
   readonly #context: PowerContext;
   readonly #consoles = new Set<string>();
-  /** Cuts a polite stop short, by VM. */
-  readonly #stopping = new Map<string, AbortController>();
+  /** Polite stops that are under way or wait for their turn, each with what cuts it short. */
+  readonly #stopping = new Map<AbortController, Vm>();
   #closed = false;
 
   private constructor(options: VmHostOptions) {
@@ -63,7 +63,7 @@ export class VmHost {
   /** Lets go of every QEMU; they run on. */
   close(): void {
     this.#closed = true;
-    for (const stopping of this.#stopping.values()) stopping.abort();
+    for (const stopping of this.#stopping.keys()) stopping.abort();
     for (const vm of this.#vms.values()) vm.link?.close();
   }
 
@@ -127,17 +127,20 @@ export class VmHost {
    */
   async stop(name: string, force: boolean): Promise<Vm> {
     const vm = this.vm(name);
-    if (force) this.#stopping.get(name)?.abort();
-    await vm.turns.take(async () => {
+    const stopping = new AbortController();
+    if (force) for (const [other, its] of this.#stopping) if (its === vm) other.abort();
+    if (!force) this.#stopping.set(stopping, vm);
+    const turn = vm.turns.take(async () => {
       this.#requireOurs(vm);
       if (!vm.link) {
         if (force && vm.state === 'stopped') return; // an earlier stop got there first
         throw new SealiftError('wrong_state', `${name} is ${vm.state} already`);
       }
-      if (!force && vm.state !== 'stopped') await this.#ask(vm);
+      if (!force && vm.state !== 'stopped') await this.#ask(vm, stopping.signal);
       await powerOff(vm, 'quit', this.#log);
       this.#log.info({ vm: name, force }, 'VM stopped');
     });
+    await turn.finally(() => this.#stopping.delete(stopping));
     return vm;
   }
 
@@ -241,21 +244,14 @@ export class VmHost {
     vm.requireSettled();
   }
 
-  async #ask(vm: Vm): Promise<void> {
+  async #ask(vm: Vm, signal: AbortSignal): Promise<void> {
     if (vm.state !== 'running') {
       throw new SealiftError('wrong_state', `${vm.name} is ${vm.state}: its guest cannot be asked to power off; stop it with force`);
     }
-    const stopping = new AbortController();
-    this.#stopping.set(vm.name, stopping);
-    try {
-      const waitMs = this.#options.powerdownMs ?? defaultPowerdownMs;
-      const obeyed = await askToPowerOff(vm, waitMs, stopping.signal);
-      if (this.#closed) throw new SealiftError('cancelled', `the agent stops; ${vm.name} was asked to power off and may do so yet`);
-      if (!obeyed)
-        this.#log.warn({ vm: vm.name, waitMs, cutShort: stopping.signal.aborted }, 'the guest did not power off; cutting its power');
-    } finally {
-      this.#stopping.delete(vm.name);
-    }
+    const waitMs = this.#options.powerdownMs ?? defaultPowerdownMs;
+    const obeyed = await askToPowerOff(vm, waitMs, signal);
+    if (this.#closed) throw new SealiftError('cancelled', `the agent stops; ${vm.name} was asked to power off and may do so yet`);
+    if (!obeyed) this.#log.warn({ vm: vm.name, waitMs, cutShort: signal.aborted }, 'the guest did not power off; cutting its power');
   }
 
   async #reattach(vm: Vm): Promise<void> {

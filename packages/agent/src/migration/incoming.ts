@@ -1,0 +1,311 @@
+/** An attempt at its destination: drives QEMU and the channels as handover/destination.ts decides. */
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type AttemptReport, type IncomingAnswer, type IncomingRequest, type MigrationPhase, SealiftError } from '@sealift/contract';
+import { announceSelf, configureMigration, cont, type Monitor, queryMigration, queryRunState, startIncoming } from '@sealift/hypervisor';
+import { formatAddress, type Session } from '@sealift/transport';
+import type { Logger } from 'pino';
+import {
+  type DestinationEffect,
+  type DestinationEvent,
+  type DestinationState,
+  destinationStart,
+  destinationStep,
+} from '../handover/destination.ts';
+import { Machine } from '../handover/machine.ts';
+import type { DestinationOutcome, DestinationStep, Failure, RunState } from '../handover/records.ts';
+import type { Vm } from '../vms/vm.ts';
+import { Report } from './report.ts';
+import {
+  type AttemptIdentity,
+  cancelled,
+  closeSession,
+  directoryOf,
+  failureOf,
+  phaseOfFailure,
+  QemuCpu,
+  removeDirectory,
+  type Side,
+  type Workplace,
+} from './side.ts';
+import { multifdChannels, toAttempt } from './spec.ts';
+
+/** A source that is on its way opens its channels within this time; its own limit for that is shorter. */
+const openingMs = 30_000;
+/** From the grant to a loaded VM: the bytes are all here or in the sockets' buffers by then. */
+const loadMs = 60_000;
+
+export class Incoming implements Side {
+  readonly role = 'destination';
+  readonly vmName: string;
+  readonly report: Report;
+  readonly #workplace: Workplace;
+  readonly #identity: AttemptIdentity;
+  readonly #log: Logger;
+  readonly #machine: Machine<DestinationState, DestinationEvent, DestinationEffect>;
+  #cpu = new QemuCpu(undefined);
+  #vm: Vm | undefined;
+  #session: Session | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #stopListening: (() => void) | undefined;
+
+  /** @param state where the machine is: {@link destinationStart}, or what the journal says after a restart */
+  constructor(
+    workplace: Workplace,
+    identity: AttemptIdentity,
+    vm: { readonly name: string; readonly vm: Vm | undefined },
+    state: DestinationState = destinationStart,
+  ) {
+    this.#workplace = workplace;
+    this.#identity = identity;
+    this.vmName = vm.name;
+    this.#vm = vm.vm;
+    this.#log = workplace.host.log.child({ migration: identity.migration, vm: vm.name, role: 'destination' });
+    const { migration, attempt } = identity;
+    this.report = new Report({ migration, attempt, role: 'destination', vm: vm.name, phase: phaseOf(state) ?? 'preparing' });
+    this.#machine = new Machine<DestinationState, DestinationEvent, DestinationEffect>({
+      state,
+      step: destinationStep,
+      perform: (effect) => this.#perform(effect),
+      changed: (now) => this.#changed(now),
+      journalFailed: (failure) => ({ type: 'journal-failed', failure }),
+      broken: (error) => {
+        this.#log.error({ err: error }, 'a step of the migration failed');
+        this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
+      },
+    });
+  }
+
+  /**
+   * Reserves, starts QEMU, listens. On failure nothing is left.
+   *
+   * @param key the spec's key: taken, which wipes it
+   * @returns where the source's channels may come in
+   */
+  async start(request: IncomingRequest, key: Buffer): Promise<IncomingAnswer> {
+    try {
+      this.#record('prepared');
+      return await this.#prepare(request, key);
+    } catch (error) {
+      // Wiped already where the transport has taken it.
+      key.fill(0);
+      this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
+      throw error;
+    }
+  }
+
+  /** After a restart: does first what the journal says is to be done. */
+  resume(effects: readonly DestinationEffect[]): Promise<void> {
+    return this.#machine.begin(effects);
+  }
+
+  cancel(): void {
+    const { at } = this.#machine.state;
+    if (at === 'running') throw new SealiftError('wrong_state', `${this.vmName} has been handed over already; it is too late to cancel`);
+    this.#machine.dispatch({ type: 'cancel', failure: cancelled });
+  }
+
+  async detach(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#session?.drop();
+  }
+
+  async #prepare({ spec, vm: definition }: IncomingRequest, key: Buffer): Promise<IncomingAnswer> {
+    const { host, transport } = this.#workplace;
+    const vm = await host.vms.prepareIncoming(definition, { migration: spec.migration });
+    this.#vm = vm;
+    this.#cpu = new QemuCpu(vm.pid);
+    await this.#cpu.sample();
+    void vm.exited.then(() => this.#machine.dispatch({ type: 'vm-gone' }));
+    const directory = directoryOf(host, spec.migration);
+    const socket = path.join(directory, 'in');
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const { monitor } = vm;
+    const { bandwidthBytesPerSecond, downtimeMs, autoConverge } = spec.limits;
+    const settings = { multifdChannels: multifdChannels(spec), bandwidthBytesPerSecond, downtimeMs, autoConverge };
+    await configureMigration(monitor, { ...settings, role: 'destination' });
+    this.#stopListening = monitor.onEvent((event) => {
+      if (event.name !== 'MIGRATION') return;
+      if (event.data.status === 'completed') void this.#loaded(monitor);
+      else if (event.data.status === 'failed') void this.#qemuFailed(monitor);
+    });
+    await startIncoming(monitor, socket);
+    const { session, addresses } = await transport.accept(toAttempt(spec), key, host.migrationListen, {
+      failed: ({ code, message }) => this.#machine.dispatch({ type: 'failed', failure: { code, message } }),
+      control: (message) => {
+        if (message.type === 'grant') this.#machine.dispatch({ type: 'grant', grant: message.grant });
+        else if (message.type === 'aborted') this.#machine.dispatch({ type: 'aborted' });
+      },
+    });
+    this.#session = session;
+    session.connectLocal(socket);
+    this.#within(openingMs, { code: 'hello', message: 'the source did not open its channels in time' });
+    session.confirmed.then(
+      () => {
+        clearTimeout(this.#timer);
+        if (this.#machine.state.at === 'receiving') this.report.update({ phase: 'copying' });
+      },
+      () => undefined,
+    );
+    session.delivered.then(
+      (totals) => this.#machine.dispatch({ type: 'delivered', totals }),
+      () => undefined,
+    );
+    return { endpoints: addresses.map(formatAddress) };
+  }
+
+  async #perform(effect: DestinationEffect): Promise<void> {
+    const { host } = this.#workplace;
+    switch (effect.type) {
+      case 'journal':
+        await this.#journal(effect);
+        return;
+      case 'run':
+        await this.#run(effect.runState);
+        return;
+      case 'settle-in':
+        await this.#settleIn();
+        return;
+      case 'discard':
+        clearTimeout(this.#timer);
+        await this.#cpu.sample();
+        await this.#discard();
+        this.#machine.dispatch({ type: 'discarded' });
+        return;
+      case 'abort-channels':
+        await this.#session?.abort();
+        await removeDirectory(host, this.#identity.migration);
+        return;
+    }
+  }
+
+  async #journal({ step, runState, outcome }: Extract<DestinationEffect, { type: 'journal' }>): Promise<void> {
+    try {
+      this.#record(step, { ...(runState && { runState }), ...(outcome && { outcome }) });
+    } catch (error) {
+      // Only RUN must not be acted on without its record: every other one repeats itself after a restart.
+      if (step === 'run') throw error;
+      this.#log.error({ err: error, step }, 'the journal does not take records');
+    }
+    if (step === 'ended') await this.#finish();
+  }
+
+  /** QEMU has heard everything. Its state is `paused` at once; the loop is for versions that take a moment. */
+  async #loaded(monitor: Monitor): Promise<void> {
+    try {
+      while ((await queryRunState(monitor)) === 'inmigrate') await sleep(1);
+      this.#machine.dispatch({ type: 'loaded' });
+    } catch (error) {
+      this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
+    }
+  }
+
+  async #qemuFailed(monitor: Monitor): Promise<void> {
+    const said = await queryMigration(monitor).catch(() => undefined);
+    const message = `QEMU could not load the VM${said?.error ? `: ${said.error}` : ''}`;
+    this.#machine.dispatch({ type: 'failed', failure: { code: 'hypervisor', message } });
+  }
+
+  async #run(runState: RunState): Promise<void> {
+    const vm = this.#vm;
+    if (vm?.pid === undefined) {
+      this.#machine.dispatch({ type: 'vm-gone' });
+      return;
+    }
+    try {
+      // Repeated after a restart, when it may run already.
+      if (runState === 'running' && (await queryRunState(vm.monitor)) !== 'running') await cont(vm.monitor);
+      this.#machine.dispatch({ type: 'runs' });
+    } catch (error) {
+      await this.#wouldNotRun(vm, failureOf(error, 'hypervisor'));
+    }
+  }
+
+  /** Giving it back is safe only while it has never run here: QEMU says so itself, or it is kept. */
+  async #wouldNotRun(vm: Vm, failure: Failure): Promise<void> {
+    const state = await queryRunState(vm.monitor).catch(() => undefined);
+    this.#log.error({ failure, state }, 'QEMU did not run the VM');
+    if (state === 'paused') this.#machine.dispatch({ type: 'would-not-run', failure });
+    else if (state !== undefined) this.#machine.dispatch({ type: 'runs' });
+    else this.#machine.dispatch({ type: 'vm-gone' });
+  }
+
+  async #settleIn(): Promise<void> {
+    const { host } = this.#workplace;
+    clearTimeout(this.#timer);
+    // First of all: until the source hears it, the blackout is not over for its books.
+    this.#session?.running();
+    const vm = this.#vm;
+    if (!vm) return;
+    await announceSelf(vm.monitor).catch((error: unknown) => this.#log.warn({ err: error }, 'the network was not told where the VM is'));
+    await this.#cpu.sample();
+    await host.vms.adoptIncoming(vm);
+    if (this.#session) await closeSession(this.#session, this.#log);
+    await removeDirectory(host, this.#identity.migration);
+  }
+
+  async #discard(): Promise<void> {
+    const { host } = this.#workplace;
+    this.#stopListening?.();
+    if (this.#vm) await host.vms.discard(this.#vm);
+  }
+
+  #changed(state: DestinationState): void {
+    if (state.at === 'receiving' && state.grant && this.report.value.phase !== 'granted') {
+      this.#within(loadMs, { code: 'hypervisor', message: `QEMU did not load the VM within ${loadMs / 1000} s` });
+    }
+    const phase = phaseOf(state);
+    if (phase && state.at !== 'ended') this.report.update({ phase });
+  }
+
+  /** Everything is as it will be. */
+  async #finish(): Promise<void> {
+    const { state } = this.#machine;
+    if (state.at !== 'ended') return;
+    this.#stopListening?.();
+    if (state.outcome === 'lost') {
+      this.#vm?.setMoving(undefined);
+      await this.#session?.drop();
+      await removeDirectory(this.#workplace.host, this.#identity.migration);
+    }
+    const phase = phaseOf(state) ?? 'failed';
+    this.#log.info({ phase, failure: state.failure }, 'migration ended');
+    const result = this.#result();
+    this.report.update({ phase, ...(result && { result }), ...(state.failure && { failure: state.failure }) });
+  }
+
+  #result(): AttemptReport['result'] | undefined {
+    const session = this.#session;
+    if (!session) return undefined;
+    return {
+      bytesOnWire: session.bytesOnWire,
+      records: session.statistics.sum('outRecords', 'inRecords'),
+      cpuSeconds: { qemu: this.#cpu.spent, transport: session.cpuSeconds },
+    };
+  }
+
+  #record(step: DestinationStep, more: { runState?: RunState; outcome?: DestinationOutcome } = {}): void {
+    const { migration, attempt, expiresAt } = this.#identity;
+    this.#workplace.host.journal.append({ role: 'destination', step, migration, attempt, expiresAt, vm: this.vmName, ...more });
+  }
+
+  #within(ms: number, failure: Failure): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#machine.dispatch({ type: 'cancel', failure }), ms);
+  }
+}
+
+function phaseOf(state: DestinationState): MigrationPhase | undefined {
+  switch (state.at) {
+    case 'receiving':
+      return state.grant ? 'granted' : undefined;
+    case 'running':
+      return 'granted';
+    case 'discarding':
+      return undefined; // on its way to an end that is told when it is reached
+    case 'ended':
+      if (state.outcome === 'arrived') return 'completed';
+      return state.outcome === 'lost' ? 'lost' : phaseOfFailure(state.failure);
+  }
+}

@@ -1,0 +1,173 @@
+/** The book of attempts: every migration that this host takes part in, from the order to what the journal keeps of it. */
+import { readdir } from 'node:fs/promises';
+import {
+  type AttemptReport,
+  finalPhases,
+  type IncomingAnswer,
+  type IncomingRequest,
+  type KeyOffer,
+  type KeyRequest,
+  type OutgoingRequest,
+  SealiftError,
+} from '@sealift/contract';
+import { queryRunState } from '@sealift/hypervisor';
+import { Transport } from '@sealift/transport';
+import type { AgentHost, Attempts } from '../attempts.ts';
+import { destinationRestart } from '../handover/destination.ts';
+import { type HandoverRecord, keyOf, lastRecords, liveRecords, type RunState } from '../handover/records.ts';
+import { sourceRestart } from '../handover/source.ts';
+import type { Vm } from '../vms/vm.ts';
+import { Incoming } from './incoming.ts';
+import { KeyOffers } from './keys.ts';
+import { Outgoing } from './outgoing.ts';
+import { isFinal } from './report.ts';
+import { removeDirectory, type Side, type Workplace } from './side.ts';
+import { checkSpec } from './spec.ts';
+
+/** Ended attempts that are still answered for by their full report. */
+const keptReports = 200;
+
+class Book implements Attempts {
+  readonly #host: AgentHost;
+  readonly #workplace: Workplace;
+  readonly #keys = new KeyOffers();
+  /** By migration: its last attempt here. */
+  readonly #sides = new Map<string, Side>();
+  /** Every attempt that the journal has accepted: none is accepted twice. */
+  readonly #seen: Map<string, HandoverRecord>;
+
+  constructor(host: AgentHost) {
+    this.#host = host;
+    this.#workplace = { host, transport: new Transport({ threads: host.threads }) };
+    this.#seen = lastRecords(host.journal.records);
+  }
+
+  async recover(): Promise<void> {
+    for (const record of this.#seen.values()) await this.#recoverOne(record);
+    // What was being prepared when the agent went down, before its record was there.
+    for (const vm of this.#host.vms.list()) {
+      const known = [...this.#sides.values()].some((side) => side.vmName === vm.name && side.report.value.migration === vm.incoming);
+      if (vm.incoming !== undefined && !known) await this.#host.vms.discard(vm);
+    }
+    for (const name of await readdir(this.#host.runDirectory)) await removeDirectory(this.#host, name);
+  }
+
+  async close(): Promise<void> {
+    this.#keys.clear();
+    await Promise.all([...this.#sides.values()].map((side) => side.detach()));
+    await this.#workplace.transport.close();
+  }
+
+  async offerKey(request: KeyRequest): Promise<KeyOffer> {
+    this.#requireNew(request);
+    return { publicKey: this.#keys.offer(request).toString('base64url') };
+  }
+
+  async incoming(request: IncomingRequest): Promise<IncomingAnswer> {
+    const { spec, vm } = request;
+    checkSpec(spec, 'destination', this.#host.identity, Date.now());
+    this.#requireNew(spec);
+    const key = this.#keys.unwrap(spec, request.key);
+    const side = new Incoming(this.#workplace, spec, { name: vm.name, vm: undefined });
+    this.#add(spec, side);
+    return side.start(request, key);
+  }
+
+  async outgoing(request: OutgoingRequest): Promise<AttemptReport> {
+    const { spec } = request;
+    checkSpec(spec, 'source', this.#host.identity, Date.now());
+    this.#requireNew(spec);
+    const vm = this.#host.vms.vm(request.vm);
+    vm.requireSettled();
+    const runState = await runStateOf(vm);
+    // Asking QEMU took a moment, in which another order may have come.
+    this.#requireNew(spec);
+    vm.requireSettled();
+    const key = this.#keys.unwrap(spec, request.key);
+    const side = new Outgoing(this.#workplace, spec, { name: vm.name, vm, runState });
+    side.start(spec, key, request.endpoints);
+    this.#add(spec, side);
+    return side.report.value;
+  }
+
+  async get(migration: string): Promise<AttemptReport> {
+    return this.#side(migration).report.value;
+  }
+
+  async cancel(migration: string): Promise<AttemptReport> {
+    const side = this.#side(migration);
+    if (isFinal(side.report.value)) {
+      throw new SealiftError('wrong_state', `the migration has ended already: ${side.report.value.phase}`);
+    }
+    side.cancel();
+    return side.report.value;
+  }
+
+  watch(migration: string, signal: AbortSignal): AsyncIterable<AttemptReport> {
+    return this.#side(migration).report.watch(signal);
+  }
+
+  migrationOf(vm: string): { migration: string; role: 'source' | 'destination' } | undefined {
+    for (const side of this.#sides.values()) {
+      const { migration, phase } = side.report.value;
+      if (side.vmName === vm && !finalPhases.includes(phase)) return { migration, role: side.role };
+    }
+    return undefined;
+  }
+
+  #side(migration: string): Side {
+    const side = this.#sides.get(migration);
+    if (!side) throw new SealiftError('not_found', `this host knows no migration ${migration}`);
+    return side;
+  }
+
+  #requireNew(attempt: { readonly migration: string; readonly attempt: number }): void {
+    if (this.#seen.has(keyOf(attempt))) {
+      throw new SealiftError('already_exists', `attempt ${attempt.attempt} of migration ${attempt.migration} was accepted here before`);
+    }
+  }
+
+  #add(spec: { readonly migration: string; readonly attempt: number }, side: Side): void {
+    const { journal } = this.#host;
+    const last = lastRecords(journal.records).get(keyOf(spec));
+    if (last) this.#seen.set(keyOf(spec), last);
+    this.#sides.delete(spec.migration);
+    this.#sides.set(spec.migration, side);
+    for (const [migration, old] of this.#sides) {
+      if (this.#sides.size <= keptReports) break;
+      if (isFinal(old.report.value)) this.#sides.delete(migration);
+    }
+    if (journal.grown) journal.compact(liveRecords(journal.records, Date.now()));
+  }
+
+  async #recoverOne(record: HandoverRecord): Promise<void> {
+    const { host } = this.#workplace;
+    const vm = host.vms.find(record.vm);
+    if (record.role === 'source') {
+      const { state, effects } = sourceRestart(record.step, record.outcome);
+      const side = new Outgoing(this.#workplace, record, { name: record.vm, vm, runState: record.runState }, state);
+      this.#sides.set(record.migration, side);
+      await side.resume(effects);
+    } else {
+      const { state, effects } = destinationRestart(record.step, record.runState, record.outcome);
+      const here = vm?.incoming === record.migration ? vm : undefined;
+      const side = new Incoming(this.#workplace, record, { name: record.vm, vm: here }, state);
+      this.#sides.set(record.migration, side);
+      await side.resume(effects);
+    }
+    if (record.step !== 'ended')
+      host.log.warn({ migration: record.migration, vm: record.vm, step: record.step }, 'took up a migration again');
+  }
+}
+
+/** @throws SealiftError `wrong_state` where the VM is neither running nor paused */
+async function runStateOf(vm: Vm): Promise<RunState> {
+  if (vm.pid === undefined)
+    throw new SealiftError('wrong_state', `${vm.name} is ${vm.state}; only a running or paused VM can be moved live`);
+  const state = await queryRunState(vm.monitor);
+  if (state === 'running') return 'running';
+  if (state === 'paused' || state === 'postmigrate' || state === 'prelaunch') return 'paused';
+  throw new SealiftError('wrong_state', `${vm.name}'s QEMU says ${state}; only a running or paused VM can be moved live`);
+}
+
+export const createAttempts = (host: AgentHost): Attempts => new Book(host);

@@ -1,0 +1,325 @@
+/** An attempt at its source: drives QEMU and the channels as handover/source.ts decides. */
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { type AttemptReport, type MigrationPhase, type MigrationSpec, SealiftError } from '@sealift/contract';
+import { configureMigration, continueFromPreSwitchover, type QmpEvent, queryMigration, startOutgoing } from '@sealift/hypervisor';
+import { parseAddress, type Session } from '@sealift/transport';
+import type { Logger } from 'pino';
+import { Machine } from '../handover/machine.ts';
+import type { Failure, RunState, SourceOutcome, SourceStep } from '../handover/records.ts';
+import { type SourceEffect, type SourceEvent, type SourceState, sourceStart, sourceStep } from '../handover/source.ts';
+import type { Vm } from '../vms/vm.ts';
+import { ProgressMeter } from './progress.ts';
+import { Report } from './report.ts';
+import { resumeAtSource } from './resume.ts';
+import {
+  type AttemptIdentity,
+  cancelled,
+  closeSession,
+  directoryOf,
+  failureOf,
+  phaseOfFailure,
+  QemuCpu,
+  removeDirectory,
+  type Side,
+  type Workplace,
+} from './side.ts';
+import { multifdChannels, toAttempt } from './spec.ts';
+
+const progressMs = 250;
+
+export class Outgoing implements Side {
+  readonly role = 'source';
+  readonly vmName: string;
+  readonly report: Report;
+  readonly #workplace: Workplace;
+  readonly #identity: AttemptIdentity;
+  readonly #vm: Vm | undefined;
+  readonly #runState: RunState;
+  readonly #log: Logger;
+  readonly #machine: Machine<SourceState, SourceEvent, SourceEffect>;
+  readonly #cpu: QemuCpu;
+  readonly #startedAt = performance.now();
+  #spec: MigrationSpec | undefined;
+  #session: Session | undefined;
+  #meter: ProgressMeter | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  #ticker: NodeJS.Timeout | undefined;
+  #stopListening: (() => void) | undefined;
+  #stoppedAt: bigint | undefined;
+  #runningAt: bigint | undefined;
+
+  /** @param state where the machine is: {@link sourceStart}, or what the journal says after a restart */
+  constructor(
+    workplace: Workplace,
+    identity: AttemptIdentity,
+    vm: { readonly name: string; readonly vm: Vm | undefined; readonly runState: RunState },
+    state: SourceState = sourceStart,
+  ) {
+    this.#workplace = workplace;
+    this.#identity = identity;
+    this.vmName = vm.name;
+    this.#vm = vm.vm;
+    this.#runState = vm.runState;
+    this.#log = workplace.host.log.child({ migration: identity.migration, vm: vm.name, role: 'source' });
+    this.#cpu = new QemuCpu(vm.vm?.pid);
+    const { migration, attempt } = identity;
+    this.report = new Report({ migration, attempt, role: 'source', vm: vm.name, phase: phaseOf(state) ?? 'preparing' });
+    this.#machine = new Machine<SourceState, SourceEvent, SourceEffect>({
+      state,
+      step: sourceStep,
+      perform: (effect) => this.#perform(effect),
+      changed: (now) => this.#changed(now),
+      journalFailed: (failure) => ({ type: 'journal-failed', failure }),
+      broken: (error) => {
+        this.#log.error({ err: error }, 'a step of the migration failed');
+        this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
+      },
+    });
+  }
+
+  /**
+   * Accepts and begins. The journal has it when this returns, and the VM is marked as moving.
+   *
+   * @param key the spec's key: taken, which wipes it
+   */
+  start(spec: MigrationSpec, key: Buffer, endpoints: readonly string[]): void {
+    this.#spec = spec;
+    const addresses = endpoints.map(parseAddress);
+    this.#vm?.setMoving('moving-out', spec.migration);
+    try {
+      this.#record('accepted');
+      this.#session = this.#workplace.transport.connect(toAttempt(spec), key, addresses, {
+        failed: ({ code, message }) => this.#machine.dispatch({ type: 'failed', failure: { code, message } }),
+        control: (message) => {
+          if (message.type === 'grant') return; // only a source grants
+          if (message.type === 'running') this.#runningAt ??= message.at;
+          this.#machine.dispatch({ type: message.type });
+        },
+      });
+    } catch (error) {
+      key.fill(0);
+      this.#vm?.setMoving(undefined);
+      throw error;
+    }
+    this.#meter = new ProgressMeter(this.#session);
+    this.#session.confirmed.then(
+      () => this.#machine.dispatch({ type: 'confirmed' }),
+      () => undefined,
+    );
+    this.#session.localEnded.then(
+      (totals) => this.#machine.dispatch({ type: 'local-ended', totals }),
+      () => undefined,
+    );
+    void this.#vm?.exited.then(() => this.#machine.dispatch({ type: 'vm-gone' }));
+    this.#deadline = setTimeout(() => {
+      const seconds = spec.limits.deadlineMs / 1000;
+      const failure: Failure = {
+        code: 'migration_failed',
+        message: `not done within its deadline of ${seconds} s; the VM runs on at the source`,
+      };
+      this.#machine.dispatch({ type: 'cancel', failure });
+    }, spec.limits.deadlineMs);
+    this.report.update({ phase: 'connecting' });
+  }
+
+  /** After a restart: does first what the journal says is to be done. */
+  resume(effects: readonly SourceEffect[]): Promise<void> {
+    if (this.#machine.state.at !== 'ended') this.#vm?.setMoving('moving-out', this.#identity.migration);
+    return this.#machine.begin(effects);
+  }
+
+  cancel(): void {
+    const { at } = this.#machine.state;
+    if (at === 'granted' || at === 'in-doubt' || at === 'releasing') {
+      throw new SealiftError('wrong_state', `${this.vmName} has been handed over already; it is too late to cancel`);
+    }
+    this.#machine.dispatch({ type: 'cancel', failure: cancelled });
+  }
+
+  async detach(): Promise<void> {
+    this.#stopTimers();
+    await this.#session?.drop();
+  }
+
+  async #perform(effect: SourceEffect): Promise<void> {
+    const { host } = this.#workplace;
+    switch (effect.type) {
+      case 'journal':
+        await this.#journal(effect.step, effect.outcome);
+        return;
+      case 'migrate':
+        await this.#migrate();
+        return;
+      case 'continue':
+        await continueFromPreSwitchover(this.#monitor());
+        return;
+      case 'grant':
+        this.#session?.grant({ runState: this.#runState, totals: effect.totals, diskWrites: [] });
+        return;
+      case 'abort-channels':
+        await this.#session?.abort();
+        return;
+      case 'resume':
+        await this.#resumeVm();
+        return;
+      case 'release':
+        await this.#cpu.sample();
+        if (this.#vm) await host.vms.release(this.#vm);
+        this.#machine.dispatch({ type: 'released' });
+        return;
+      case 'close-channels':
+        if (this.#session) await closeSession(this.#session, this.#log);
+        return;
+      case 'hold':
+        this.#vm?.setMoving('in-doubt', this.#identity.migration);
+        await this.#session?.drop();
+        return;
+    }
+  }
+
+  async #journal(step: SourceStep, outcome: SourceOutcome | undefined): Promise<void> {
+    try {
+      this.#record(step, outcome);
+    } catch (error) {
+      // Only GRANT must not be acted on without its record: every other one repeats itself after a restart.
+      if (step === 'granted') throw error;
+      this.#log.error({ err: error, step }, 'the journal does not take records');
+    }
+    if (step === 'ended') await this.#finish();
+  }
+
+  async #migrate(): Promise<void> {
+    const { host } = this.#workplace;
+    const monitor = this.#monitor();
+    const spec = this.#spec;
+    if (!spec || !this.#session) throw new SealiftError('internal', 'no session');
+    const directory = directoryOf(host, spec.migration);
+    const socket = path.join(directory, 'out');
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await this.#cpu.sample();
+    await this.#session.listenLocal(socket);
+    const { bandwidthBytesPerSecond, downtimeMs, autoConverge } = spec.limits;
+    const settings = { multifdChannels: multifdChannels(spec), bandwidthBytesPerSecond, downtimeMs, autoConverge };
+    await configureMigration(monitor, { ...settings, role: 'source' });
+    this.#stopListening = monitor.onEvent((event) => this.#heard(event));
+    await startOutgoing(monitor, socket);
+    this.#ticker = setInterval(() => void this.#tick(), progressMs);
+  }
+
+  #heard(event: QmpEvent): void {
+    if (event.name === 'STOP') this.#stoppedAt = event.receivedAt;
+    if (event.name !== 'MIGRATION') return;
+    const { status } = event.data;
+    if (status === 'pre-switchover' || status === 'completed') this.#machine.dispatch({ type: status });
+    else if (status === 'failed') void this.#qemuFailed();
+  }
+
+  async #qemuFailed(): Promise<void> {
+    const said = await queryMigration(this.#monitor()).catch(() => undefined);
+    const message = `QEMU's migration failed${said?.error ? `: ${said.error}` : ''}; the VM runs on at the source`;
+    this.#machine.dispatch({ type: 'failed', failure: { code: 'hypervisor', message } });
+  }
+
+  async #resumeVm(): Promise<void> {
+    const vm = this.#vm;
+    this.#stopTimers();
+    if (vm?.pid === undefined) {
+      this.#machine.dispatch({ type: 'vm-gone' });
+      return;
+    }
+    await resumeAtSource(vm.monitor, this.#runState, this.#stoppedAt !== undefined);
+    this.#machine.dispatch({ type: 'resumed' });
+  }
+
+  #changed(state: SourceState): void {
+    if (state.at !== 'opening' && state.at !== 'copying') this.#stopTimers();
+    if (state.at === 'ended') return; // told when everything is done, see #finish
+    const phase = phaseOf(state);
+    if (!phase) return;
+    this.#log.info({ phase }, 'migration');
+    const progress = this.#meter?.sample(phase);
+    this.report.update({ phase, ...(progress && { progress }) });
+  }
+
+  async #tick(): Promise<void> {
+    const state = await queryMigration(this.#monitor()).catch(() => undefined);
+    if (this.#machine.state.at !== 'copying' || !state) return;
+    const progress = this.#meter?.sample('copying', state);
+    if (progress) this.report.update({ progress });
+  }
+
+  /** Everything is as it will be: nothing is left of the attempt but its result. */
+  async #finish(): Promise<void> {
+    const { state } = this.#machine;
+    if (state.at !== 'ended') return;
+    const { host } = this.#workplace;
+    this.#stopTimers();
+    await this.#session?.drop();
+    await removeDirectory(host, this.#identity.migration);
+    if (state.outcome !== 'released') this.#vm?.setMoving(undefined);
+    const phase = phaseOf(state) ?? 'failed';
+    this.#log.info({ phase, failure: state.failure }, 'migration ended');
+    const result = this.#result();
+    const progress = this.#meter?.sample(phase);
+    this.report.update({
+      phase,
+      ...(progress && { progress }),
+      ...(result && { result }),
+      ...(state.failure && { failure: state.failure }),
+    });
+  }
+
+  #result(): AttemptReport['result'] | undefined {
+    const session = this.#session;
+    if (!session) return undefined;
+    const rttMs = session.statistics.leastRtt / 1000;
+    const blackoutMs =
+      this.#stoppedAt !== undefined && this.#runningAt !== undefined ? Number(this.#runningAt - this.#stoppedAt) / 1e6 : undefined;
+    return {
+      migrationMs: Math.round(performance.now() - this.#startedAt),
+      ...(blackoutMs !== undefined && { switchOverMs: Math.max(0, blackoutMs - rttMs / 2), switchOverErrorMs: rttMs / 2 }),
+      bytesOnWire: session.bytesOnWire,
+      records: session.statistics.sum('outRecords', 'inRecords'),
+      cpuSeconds: { qemu: this.#cpu.spent, transport: session.cpuSeconds },
+    };
+  }
+
+  #record(step: SourceStep, outcome?: SourceOutcome): void {
+    const { migration, attempt, expiresAt } = this.#identity;
+    const record = { role: 'source', step, migration, attempt, expiresAt, vm: this.vmName, runState: this.#runState };
+    this.#workplace.host.journal.append(outcome ? { ...record, outcome } : record);
+  }
+
+  #monitor() {
+    if (!this.#vm) throw new SealiftError('internal', `${this.vmName} is not here`);
+    return this.#vm.monitor;
+  }
+
+  #stopTimers(): void {
+    clearTimeout(this.#deadline);
+    clearInterval(this.#ticker);
+    if (this.#machine.state.at === 'ended') this.#stopListening?.();
+  }
+}
+
+function phaseOf(state: SourceState): MigrationPhase | undefined {
+  switch (state.at) {
+    case 'opening':
+      return 'connecting';
+    case 'copying':
+      return 'copying';
+    case 'switching':
+      return 'switching-over';
+    case 'granted':
+    case 'in-doubt':
+    case 'releasing':
+      return state.at;
+    case 'abandoning':
+    case 'resuming':
+      return undefined; // on its way to an end that is told when it is reached
+    case 'ended':
+      if (state.outcome === 'released') return 'completed';
+      return state.outcome === 'lost' ? 'lost' : phaseOfFailure(state.failure);
+  }
+}

@@ -1,0 +1,45 @@
+/** From the contract's migration spec to what the transport needs, and the checks of a spec that an agent makes for itself. */
+import { type HostIdentity, type MigrationSpec, SealiftError, type WrappedKey as WrappedKeyText } from '@sealift/contract';
+import { type Attempt, protocolVersion, type Role, type WrappedKey } from '@sealift/transport';
+
+export const toAttempt = (spec: MigrationSpec): Attempt => ({
+  protocolVersion: spec.protocolVersion,
+  migration: spec.migration,
+  attempt: spec.attempt,
+  nonce: Buffer.from(spec.nonce, 'base64url'),
+  suite: spec.suite,
+  sourceKeyHash: Buffer.from(spec.source.keyHash, 'hex'),
+  destinationKeyHash: Buffer.from(spec.destination.keyHash, 'hex'),
+  channels: spec.channels,
+  limits: spec.limits,
+  expiresAt: spec.expiresAt,
+});
+
+export const toWrappedKey = (key: WrappedKeyText): WrappedKey => ({
+  ephemeral: Buffer.from(key.ephemeral, 'base64url'),
+  sealed: Buffer.from(key.sealed, 'base64url'),
+});
+
+/** multifd channels beside the main one; 0 for a single stream. */
+export const multifdChannels = (spec: MigrationSpec): number => spec.channels - 2;
+
+/**
+ * A spec names both hosts by their keys, so that nobody can have a VM sent elsewhere.
+ *
+ * @throws SealiftError `invalid_request`
+ */
+export function checkSpec(spec: MigrationSpec, role: Role, self: HostIdentity, now: number): void {
+  if (spec.protocolVersion !== protocolVersion) {
+    throw new SealiftError(
+      'incompatible',
+      `${self.name} speaks protocol version ${protocolVersion}, the spec wants ${spec.protocolVersion}`,
+    );
+  }
+  const named = role === 'source' ? spec.source : spec.destination;
+  const other = role === 'source' ? spec.destination : spec.source;
+  if (named.name !== self.name || named.keyHash !== self.keyHash) {
+    throw new SealiftError('invalid_request', `the spec's ${role} is ${named.name}, which is not this host (${self.name}) with its key`);
+  }
+  if (other.keyHash === self.keyHash) throw new SealiftError('same_host', `${self.name} is both ends of the spec`);
+  if (spec.expiresAt <= now) throw new SealiftError('invalid_request', 'the spec has expired; order the migration again');
+}
