@@ -18,6 +18,8 @@ class Thread<C, R> {
   readonly #cpu = new Float64Array(new SharedArrayBuffer(8));
   readonly #exited: Promise<void>;
   #stopping = false;
+  #gone = false;
+  #failure: unknown;
 
   constructor(file: URL, onReport: (report: R) => void, onDeath: (error: TransportError) => void) {
     const { port1, port2 } = new MessageChannel();
@@ -29,22 +31,29 @@ class Thread<C, R> {
     this.#worker = new Worker(file, { workerData: boot, transferList: [port2] });
     this.#exited = new Promise((resolve) => {
       this.#worker.once('exit', () => {
+        this.#gone = true;
         port1.close();
         libc.close(this.#wakeFd);
-        if (!this.#stopping) onDeath(new TransportError('local', 'a transport thread ended unexpectedly'));
+        if (!this.#stopping) onDeath(new TransportError('local', 'a transport thread ended unexpectedly', this.#failure));
         resolve();
       });
     });
-    this.#worker.on('error', (error) => onDeath(new TransportError('local', `a transport thread failed: ${error.message}`, error)));
+    // 'exit' follows, and is what ends the sessions.
+    this.#worker.on('error', (error) => {
+      this.#failure = error;
+    });
   }
 
   get cpuSeconds(): number {
     return this.#cpu[0] ?? 0;
   }
 
-  post(command: C | typeof stopMessage): void {
+  /** @returns false where the thread has ended: its descriptor's number may belong to somebody else by now, so nothing is written to it */
+  post(command: C | typeof stopMessage): boolean {
+    if (this.#gone) return false;
     this.#port.postMessage(command);
     libc.write(this.#wakeFd, one.address, 8);
+    return true;
   }
 
   stop(): Promise<void> {
@@ -60,7 +69,10 @@ export class Pool {
   readonly gate: Thread<GateCommand, GateReport>;
   readonly pumps: readonly Thread<PumpCommand, PumpReport>[];
 
-  /** @param threads pumps; by default one a core, at most 16 */
+  /**
+   * @param threads pumps; by default one a core, at most 16
+   * @param handlers `death` is called once for each thread that ends without having been told to
+   */
   constructor(
     threads: number | undefined,
     handlers: { gate: (report: GateReport) => void; pump: (report: PumpReport) => void; death: (error: TransportError) => void },

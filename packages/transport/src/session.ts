@@ -1,6 +1,7 @@
 /**
  * One attempt's channels, as the agent's handover sees them. A session begins with its spec's key and ends in one of two ways: every channel
- * closed authentically in both directions, or it failed, once, and everything of it is closed and wiped.
+ * closed authentically in both directions, or it failed, once, and is then told {@link Session.abort} or {@link Session.drop}, after which
+ * everything of it is closed and wiped. In between channel 0 stays, unless it was the one that failed, so that ABORTED can be said and heard.
  */
 import { confirmBytes, controlChannel, firstDataChannel, m1Bytes, m2Bytes, type Role, recordType } from './constants.ts';
 import { TransportError } from './errors.ts';
@@ -21,7 +22,10 @@ export type ControlMessage =
 export interface SessionHandlers {
   /** Called in the order of arrival. */
   control(message: ControlMessage): void;
-  /** Called at most once, before any promise of the session rejects. */
+  /**
+   * Called at most once, before any promise of the session rejects. The session waits for {@link Session.abort} or {@link Session.drop};
+   * {@link SessionHandlers.control} may still be called until then, with ABORTED above all.
+   */
   failed(error: TransportError): void;
 }
 
@@ -72,6 +76,7 @@ export class Session {
   #nextLocal = firstDataChannel;
   #mainAttached = false;
   #missingDrops = 0;
+  #failed = false;
   #state: 'open' | 'ended' | 'dropping' | 'gone' = 'open';
 
   /** Made by {@link Transport}. @param onGone when nothing of it is left in any thread */
@@ -209,9 +214,17 @@ export class Session {
     }
   }
 
-  /** Fails the session, once. */
+  /** A thread has ended by itself; called by {@link Transport}. */
+  threadDied(error: TransportError): void {
+    this.fail(error);
+    // It will not answer any more. Had it done so already, the session is gone a moment before the other threads' answers.
+    if (this.#state === 'dropping' && --this.#missingDrops === 0) this.#gone();
+  }
+
+  /** Fails the session, once: what comes after is a consequence of the first failure. */
   fail(error: TransportError): void {
-    if (this.#state !== 'open') return;
+    if (this.#state !== 'open' || this.#failed) return;
+    this.#failed = true;
     this.#handlers.failed(error);
     this.#rejectAll(error);
   }
@@ -288,24 +301,26 @@ export class Session {
 
   #control(type: number, payload: Uint8Array, at: bigint): void {
     if (this.#state !== 'open') return;
-    if (type === recordType.running) this.#handlers.control({ type: 'running', at });
-    else if (type === recordType.aborted) this.#handlers.control({ type: 'aborted', at });
-    else if (type === recordType.grant) {
-      const grant = decodeGrant(Buffer.from(payload), this.attempt.channels);
+    if (type === recordType.aborted) this.#handlers.control({ type: 'aborted', at });
+    else if (type === recordType.running) {
+      if (this.role === 'source') this.#handlers.control({ type: 'running', at });
+      else this.fail(new TransportError('record', 'RUNNING came from the source, which never says it'));
+    } else if (type === recordType.grant) {
+      const grant = this.role === 'destination' ? decodeGrant(Buffer.from(payload), this.attempt.channels) : undefined;
       if (grant) this.#handlers.control({ type: 'grant', grant, at });
-      else this.fail(new TransportError('record', 'GRANT is malformed'));
+      else this.fail(new TransportError('record', 'GRANT is malformed, or came from the destination'));
     }
   }
 
   #drop(reason: TransportError): void {
     if (this.#state === 'dropping' || this.#state === 'gone') return;
     this.#state = 'dropping';
-    this.#missingDrops = this.#pool.pumps.length + 1;
     this.#rejectAll(reason);
     for (const local of this.#early.values()) libc.close(local);
     this.#early.clear();
-    this.#pool.gate.post({ kind: 'forget', session: this.number });
-    for (const pump of this.#pool.pumps) pump.post({ kind: 'drop', session: this.number });
+    if (this.#pool.gate.post({ kind: 'forget', session: this.number })) this.#missingDrops++;
+    for (const pump of this.#pool.pumps) if (pump.post({ kind: 'drop', session: this.number })) this.#missingDrops++;
+    if (this.#missingDrops === 0) this.#gone();
   }
 
   #rejectAll(error: TransportError): void {

@@ -23,6 +23,8 @@ export class Transport {
   #next = 1;
   #listening: { addresses: Promise<readonly Address[]>; sessions: Set<number> } | undefined;
   #heard = Promise.withResolvers<readonly Address[]>();
+  /** A thread has ended by itself. What it held is lost, so nothing new is begun. */
+  #broken: TransportError | undefined;
 
   constructor(options: TransportOptions = {}) {
     this.#epochBits = options.epochBits ?? epochBits;
@@ -34,7 +36,8 @@ export class Transport {
       },
       pump: (report) => this.#sessions.get(report.session)?.report(report),
       death: (error) => {
-        for (const session of this.#sessions.values()) session.fail(error);
+        this.#broken = error;
+        for (const session of [...this.#sessions.values()]) session.threadDied(error);
       },
     });
   }
@@ -46,6 +49,7 @@ export class Transport {
    * @param addresses where to listen; port 0 lets the kernel choose. Sessions at the same time share one set
    * @returns the session, and where it really listens
    * @throws TransportError `local` where an address cannot be listened on
+   * @throws RangeError where a field of the attempt is out of its bounds
    */
   async accept(
     attempt: Attempt,
@@ -74,9 +78,14 @@ export class Transport {
    * The source's side of an attempt: its channels are opened at once, spread over the addresses.
    *
    * @param key the spec's key, 32 bytes: taken, which wipes it
+   * @throws TransportError `local` where there is no address
+   * @throws RangeError where a field of the attempt is out of its bounds
    */
   connect(attempt: Attempt, key: Uint8Array, addresses: readonly Address[], handlers: SessionHandlers): Session {
-    if (addresses.length === 0) throw new TransportError('local', 'no address to connect to');
+    if (addresses.length === 0) {
+      wipe(key);
+      throw new TransportError('local', 'no address to connect to');
+    }
     const [session, hello] = this.#begin('source', attempt, key, handlers);
     this.#pool.gate.post({ kind: 'dial', ...hello, addresses, timeoutMs: tunables.connectMs });
     return session;
@@ -95,8 +104,10 @@ export class Transport {
 
   #begin(role: Role, attempt: Attempt, key: Uint8Array, handlers: SessionHandlers): [Session, HelloSession] {
     const keys = new SharedArrayBuffer(64);
-    const context = contextHash(attempt);
+    let context: Buffer;
     try {
+      if (this.#broken) throw new TransportError('local', 'a transport thread has ended; restart the process', this.#broken);
+      context = contextHash(attempt);
       const derived = helloKeys(key, attempt.nonce, context);
       new Uint8Array(keys, 0, 32).set(derived.hello);
       new Uint8Array(keys, 32).set(derived.dh);

@@ -1,5 +1,5 @@
 /** The context of an attempt: a hash of everything that both sides must have been told alike. docs/protocol.md "context". */
-import { hashBytes, maxChannels, nonceBytes, type Suite } from '../constants.ts';
+import { hashBytes, maxChannels, nonceBytes, type Suite, suites } from '../constants.ts';
 import { sha256 } from './hkdf.ts';
 
 /** A migration spec without its key, in the form that the transport needs. */
@@ -29,18 +29,25 @@ export interface Attempt {
 
 /** The UUID's 16 bytes. */
 export function migrationId(uuid: string): Buffer {
-  const bytes = Buffer.from(uuid.replaceAll('-', ''), 'hex');
-  if (bytes.length !== 16) throw new RangeError('migration');
-  return bytes;
+  const digits = uuid.replaceAll('-', '');
+  if (!/^[0-9a-fA-F]{32}$/.test(digits)) throw new RangeError('migration');
+  return Buffer.from(digits, 'hex');
 }
 
 /** @throws RangeError naming the field that is out of its bounds */
 export function contextHash(attempt: Attempt): Buffer {
   const { limits } = attempt;
+  within('protocolVersion', attempt.protocolVersion, 1, 255);
+  within('attempt', attempt.attempt, 1, 2 ** 32 - 1);
+  within('channels', attempt.channels, 2, maxChannels);
+  within('limits.bandwidthBytesPerSecond', limits.bandwidthBytesPerSecond);
+  within('limits.downtimeMs', limits.downtimeMs);
+  within('limits.deadlineMs', limits.deadlineMs);
+  within('expiresAt', attempt.expiresAt);
+  if (!suites.includes(attempt.suite)) throw new RangeError('suite');
   if (attempt.nonce.length !== nonceBytes) throw new RangeError('nonce');
   if (attempt.sourceKeyHash.length !== hashBytes) throw new RangeError('sourceKeyHash');
   if (attempt.destinationKeyHash.length !== hashBytes) throw new RangeError('destinationKeyHash');
-  if (attempt.channels < 2 || attempt.channels > maxChannels) throw new RangeError('channels');
   const fields = [
     Buffer.from('sealift/1 context', 'latin1'),
     Uint8Array.of(attempt.protocolVersion),
@@ -60,6 +67,10 @@ export function contextHash(attempt: Attempt): Buffer {
     u64(attempt.expiresAt),
   ];
   return sha256(...fields.flatMap((field) => [u32(field.length), field]));
+}
+
+function within(field: string, value: number, least = 0, most: number = Number.MAX_SAFE_INTEGER): void {
+  if (!Number.isInteger(value) || value < least || value > most) throw new RangeError(field);
 }
 
 const u16 = (value: number): Buffer => {

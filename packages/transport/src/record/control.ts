@@ -92,12 +92,13 @@ export function encodeGrant(grant: Grant): Buffer {
   return out;
 }
 
-/** @returns `undefined` where the payload is not a GRANT for this many channels */
+/** @returns `undefined` where the payload is not a GRANT for this many channels, or a number in it is 2^53 or more */
 export function decodeGrant(payload: Buffer, channels: number): Grant | undefined {
   const state = payload.readUInt8(0);
   const disks = payload.readUInt8(1);
   if ((state !== 1 && state !== 2) || payload.length !== grantBytes(channels, disks)) return undefined;
   const value = (i: number) => read(payload, 2 + i * u64);
+  for (let i = 0; i < 2 * (channels - 1) + disks; i++) if (!Number.isSafeInteger(value(i))) return undefined;
   return {
     runState: state === 1 ? 'running' : 'paused',
     totals: Array.from({ length: channels - 1 }, (_, i) => ({ records: value(2 * i), bytes: value(2 * i + 1) })),

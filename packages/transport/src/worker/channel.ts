@@ -19,6 +19,7 @@ export class Channel implements Target {
   readonly inbound: Inbound;
   readonly #wire: number;
   readonly #report: (report: PumpReport) => void;
+  readonly #answersEmpty: boolean;
   #local = -1;
   #told = { firstData: false, closeQueued: false, delivered: false };
 
@@ -29,6 +30,7 @@ export class Channel implements Target {
     this.channels = channels;
     this.#wire = wire;
     this.#report = report;
+    this.#answersEmpty = role === 'destination' && channel !== controlChannel;
     this.statistics = new Statistics(channels, added.statistics);
     const secrets = new Uint8Array(added.secrets);
     const toDestination = secrets.subarray(0, 32);
@@ -53,6 +55,8 @@ export class Channel implements Target {
     const sent = this.outbound.step();
     const received = this.inbound.step();
     const { session, index: channel } = this;
+    // The source's stream was empty: no local connection will be made for it, so nothing can come back either.
+    if (this.#answersEmpty && this.inbound.delivered && this.inbound.total.records === 0) this.outbound.close();
     if (!this.#told.firstData && this.inbound.waitsForLocal) {
       this.#told.firstData = true;
       this.#report({ kind: 'first-data', session, channel });

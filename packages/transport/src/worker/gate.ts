@@ -4,7 +4,7 @@
  */
 import { migrationId } from '../keys/context.ts';
 import { wipe } from '../keys/hkdf.ts';
-import type { ChannelSecrets } from '../keys/schedule.ts';
+import type { ChannelSecrets, HelloKeys } from '../keys/schedule.ts';
 import { libc, POLL } from '../native/libc.ts';
 import { accept, boundAddress, listenTcp, listenUnix } from '../native/sockets.ts';
 import { Dial } from './dial.ts';
@@ -25,6 +25,8 @@ export class Gate implements Service<GateCommand>, Target {
     (migration, attempt) => this.#expected.get(`${migration}/${attempt}`),
     (expected, channel, wire, secrets) => this.#confirmed(expected.session, channel, wire, secrets),
   );
+  /** The hello keys of sessions that dial: a dial that is done is forgotten, its keys must not be. */
+  readonly #dialKeys = new Map<number, HelloKeys>();
   #listeners: number[] = [];
   #dials: Dial[] = [];
   #locals: LocalListener[] = [];
@@ -99,7 +101,7 @@ export class Gate implements Service<GateCommand>, Target {
   stop(): void {
     this.#unlisten();
     for (const session of new Set([...this.#expected.values()].map((each) => each.session))) this.#forget(session);
-    for (const session of new Set(this.#dials.map((each) => each.target.session))) this.#forget(session);
+    for (const session of [...this.#dialKeys.keys()]) this.#forget(session);
     for (const { session } of [...this.#locals]) this.#forget(session);
   }
 
@@ -128,6 +130,7 @@ export class Gate implements Service<GateCommand>, Target {
   #dial(session: HelloSession, addresses: readonly Address[], timeoutMs: number): void {
     const now = performance.now();
     const keys = keysOf(session);
+    this.#dialKeys.set(session.session, keys);
     for (let channel = 0; channel < session.channels; channel++) {
       // Channels are spread over the addresses in turn.
       const address = addresses[channel % addresses.length];
@@ -172,11 +175,11 @@ export class Gate implements Service<GateCommand>, Target {
       this.#expected.delete(key);
     }
     this.#doorstep.forget(session);
-    for (const dial of this.#dials.filter((each) => each.target.session === session)) {
-      dial.free();
-      wipe(dial.target.keys.hello, dial.target.keys.dh);
-    }
+    for (const dial of this.#dials.filter((each) => each.target.session === session)) dial.free();
     this.#dials = this.#dials.filter((each) => each.target.session !== session);
+    const dialKeys = this.#dialKeys.get(session);
+    wipe(dialKeys?.hello, dialKeys?.dh);
+    this.#dialKeys.delete(session);
   }
 
   #forget(session: number): void {
@@ -195,7 +198,7 @@ const hexOf = (session: HelloSession): string => migrationId(session.migration).
 const keyOf = (session: HelloSession): string => `${hexOf(session)}/${session.attempt}`;
 
 /** Views on the shared keys: wiping them wipes the session's. */
-const keysOf = ({ keys }: HelloSession): { hello: Uint8Array; dh: Uint8Array } => ({
+const keysOf = ({ keys }: HelloSession): HelloKeys => ({
   hello: new Uint8Array(keys, 0, 32),
   dh: new Uint8Array(keys, 32, 32),
 });

@@ -36,7 +36,8 @@ export class Heartbeat {
 
   /** @throws TransportError `peer` after {@link tunables.silenceMs} without a sign of life */
   tick(now: number): void {
-    if (now - this.#heardAt > tunables.silenceMs) {
+    // A peer that has closed channel 0 has nothing more to say.
+    if (now - this.#heardAt > tunables.silenceMs && !this.#channel.inbound.delivered) {
       throw new TransportError('peer', `nothing was heard from the peer for ${tunables.silenceMs / 1000} s`);
     }
     if (now - this.#sentAt >= tunables.pingMs) this.#send();

@@ -54,12 +54,12 @@ export class Outbound {
     this.#local = local;
   }
 
-  /** Queues a control record; channel 0 only. */
+  /** Queues a control record; channel 0 only. After {@link close} there is nothing more to say, and it is not said. */
   control(type: number, payload: Uint8Array): void {
-    this.#control.push({ type, payload });
+    if (!this.#closeWanted) this.#control.push({ type, payload });
   }
 
-  /** Ends this direction as if the local stream had ended: for channel 0, which has none. */
+  /** Ends this direction as if its local stream had ended, where there is none. */
   close(): void {
     this.#closeWanted = true;
   }
@@ -171,7 +171,7 @@ export class Outbound {
     this.#end = headerBytes + length + tagBytes;
   }
 
-  /** Control records are always sealed, in suite `none` too. They pass through the upper end of `plain`, which gathering leaves free for them. */
+  /** Control records are always sealed, in suite `none` too. None is sealed while `record` holds gathered clear bytes: CLOSE comes after the last. */
   #sealControl(type: number, payload: Uint8Array): void {
     const { address, bytes } = this.#record;
     const staged = controlStage();

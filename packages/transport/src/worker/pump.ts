@@ -1,8 +1,9 @@
 /**
  * A pump drives confirmed channels, any number of them, of any sessions. A failure on one is reported and ends all channels of its session
- * here; the main thread then drops the session everywhere.
+ * here, but for channel 0 where that is not the one that failed: ABORTED is still to be said or heard. The rest ends when the agent has the
+ * session dropped.
  */
-import { recordType } from '../constants.ts';
+import { controlChannel, recordType } from '../constants.ts';
 import { TransportError } from '../errors.ts';
 import { libc } from '../native/libc.ts';
 import { tunables } from '../tunables.ts';
@@ -33,10 +34,10 @@ export class Pump implements Service<PumpCommand> {
         return;
       }
       case 'send':
-        this.#find(command.session, 0)?.outbound.control(command.type, command.payload);
+        this.#find(command.session, controlChannel)?.outbound.control(command.type, command.payload);
         return;
       case 'close':
-        this.#find(command.session, 0)?.outbound.close();
+        this.#find(command.session, controlChannel)?.outbound.close();
         return;
       case 'drop':
         this.#drop(command.session);
@@ -55,7 +56,7 @@ export class Pump implements Service<PumpCommand> {
         for (let turn = 0; turn < tunables.recordsPerTurn && channel.step(); turn++) busy = true;
         if (channel.finished) this.#end(channel);
       } catch (error) {
-        this.#fail(channel.session, error);
+        this.#fail(channel.session, channel.isControl, error);
       }
     }
     return busy;
@@ -70,7 +71,7 @@ export class Pump implements Service<PumpCommand> {
       try {
         heartbeat.tick(now);
       } catch (error) {
-        this.#fail(channel.session, error);
+        this.#fail(channel.session, true, error);
       }
     }
   }
@@ -86,7 +87,7 @@ export class Pump implements Service<PumpCommand> {
       channel = new Channel(command, this.#report, (from, type, payload) => this.#control(from, type, payload));
     } catch (error) {
       libc.close(command.wire);
-      this.#fail(command.session, error);
+      this.#fail(command.session, command.channel === controlChannel, error);
       return;
     } finally {
       new Uint8Array(command.secrets).fill(0);
@@ -110,9 +111,9 @@ export class Pump implements Service<PumpCommand> {
     this.#report({ kind: 'ended', session: channel.session, channel: channel.index });
   }
 
-  #fail(session: number, error: unknown): void {
+  #fail(session: number, control: boolean, error: unknown): void {
     const known = error instanceof TransportError ? error : new TransportError('local', String(error), error);
-    this.#drop(session);
+    for (const channel of this.#channels.filter((each) => each.session === session && (control || !each.isControl))) this.#remove(channel);
     this.#report({ kind: 'failed', session, code: known.code, message: known.message });
   }
 
