@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { guestImage } from './guest/image.ts';
 import { managerClient } from './lab/api.ts';
-import { bringUp, labOf, requireAbsent, requireRoot, takeDown } from './lab/lifecycle.ts';
+import { bringUp, labOf, requireAbsent, requireRoot, saveLogs, takeDown } from './lab/lifecycle.ts';
 import { checkId } from './lab/paths.ts';
 import { recordedProcesses } from './lab/record.ts';
 import { guestDefinition, guestHost, guestName } from './lab/vm.ts';
@@ -30,6 +30,7 @@ const up = async ({ id, memory, checker }: { id: string; memory: number; checker
     await manager.createVm({ body: { host: 'alpha', definition } }, interrupted.signal);
     await manager.startVm({ params: { vm: guestName } }, interrupted.signal);
   } catch (error) {
+    say(`Logs of the manager, the agents and the guest: ${await saveLogs(lab)}`);
     await takeDown(lab);
     throw error;
   }

@@ -1,7 +1,5 @@
 /** `npm run demo`: moves a running guest between two hosts, and shows what the client and the wire saw of it. */
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { Listr, type ListrTask } from 'listr2';
 import { type Lab, labOf, requireRoot, saveLogs, takeDown } from '../lab/lifecycle.ts';
@@ -36,8 +34,6 @@ const options = new Command('demo')
   .option('--memory <MiB>', "the guest's memory", mebibytes, 512)
   .parse()
   .opts<Options>();
-
-const checkout = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Plain lines where the output is not a terminal: then only what is worth a line of its own. */
 const runSteps = async (steps: readonly Step[], signal: AbortSignal): Promise<void> => {
@@ -75,10 +71,8 @@ const main = async (): Promise<number> => {
     failure = error;
   }
   if (failure !== undefined || result?.ok !== true) {
-    const logs = join(checkout, '.cache', 'demo-logs', new Date().toISOString().replaceAll(':', ''));
-    await saveLogs(lab, logs);
     if (failure !== undefined) process.stderr.write(`\nThe demo failed: ${failure instanceof Error ? failure.message : failure}\n`);
-    process.stderr.write(`Logs of the manager, the agents and the guest: ${logs}\n`);
+    process.stderr.write(`Logs of the manager, the agents and the guest: ${await saveLogs(lab)}\n`);
   }
   if (result !== undefined) {
     process.stdout.write(`\n${accountOf(result)}\n`);

@@ -8,7 +8,7 @@ import type { Host, Plan } from '../topology/plan.ts';
 import type { LabPaths } from './paths.ts';
 import { recordProcess } from './record.ts';
 
-const sealift = fileURLToPath(new URL('../../../bin/sealift', import.meta.url));
+const sealift = process.env['SEALIFT_SHIM'] ?? fileURLToPath(new URL('../../../bin/sealift', import.meta.url));
 
 /** To load the program and to serve: a second on an idle machine, many on a busy one. */
 const readyWithinMs = 60_000;
@@ -60,8 +60,8 @@ const untilReady = async (name: string, id: ProcessId, log: string, signal: Abor
     const alive = isAlive(id);
     const text = await readFile(log, 'utf8');
     if (text.includes('"msg":"ready"')) return;
-    if (!alive) throw new Error(`${name} did not start; it said:\n${lastLines(text)}\nIts log: ${log}`);
-    if (performance.now() > end) throw new Error(`${name} is not ready after ${readyWithinMs / 1000} s; its log: ${log}`);
+    if (!alive) throw new Error(`${name} did not start; it said:\n${lastLines(text)}`);
+    if (performance.now() > end) throw new Error(`${name} is not ready after ${readyWithinMs / 1000} s; it said:\n${lastLines(text)}`);
     await sleep(50, undefined, { signal });
   }
 };

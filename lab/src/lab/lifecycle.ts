@@ -1,6 +1,7 @@
 /** Brings a lab up, and takes it down again whatever state it is in. */
 import { cp, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { hostDnsName, makeCertificates, managerDnsName } from '../certificates.ts';
 import { commandOf, endProcesses, type ProcessId, processId } from '../system/process.ts';
 import { buildTopology, presentNamespaces, removeTopology } from '../topology/build.ts';
@@ -9,6 +10,8 @@ import { managerClient } from './api.ts';
 import { startAgent, startManager } from './daemons.ts';
 import { type LabPaths, pathsOf } from './paths.ts';
 import { recordedProcesses } from './record.ts';
+
+const checkout = fileURLToPath(new URL('../../..', import.meta.url));
 
 export interface Lab {
   readonly id: string;
@@ -56,8 +59,7 @@ export const takeDown = async ({ plan, paths }: Lab): Promise<void> => {
   // Agents leave their QEMUs running when they end, on purpose.
   await endProcesses(await runningQemus(paths), 0);
   await removeTopology(plan);
-  await rm(paths.run, { recursive: true, force: true });
-  await rm(paths.state, { recursive: true, force: true });
+  for (const folder of [...hostNames.map(paths.agentRun), paths.run, paths.state]) await rm(folder, { recursive: true, force: true });
 };
 
 /** By the agents' pid files; a process id that is another program's by now is not among them. */
@@ -74,8 +76,12 @@ const runningQemus = async (paths: LabPaths): Promise<readonly ProcessId[]> => {
   return found;
 };
 
-/** Copies the logs of the daemons and VMs to where they outlive the lab. */
-export const saveLogs = async ({ paths }: Lab, folder: string): Promise<void> => {
+/**
+ * Copies the logs of the daemons and VMs to where they outlive the lab.
+ * @returns the folder
+ */
+export const saveLogs = async ({ id, paths }: Lab): Promise<string> => {
+  const folder = join(checkout, '.cache', 'lab-logs', `${id}-${new Date().toISOString().replaceAll(':', '')}`);
   await mkdir(folder, { recursive: true });
   await cp(paths.logs, folder, { recursive: true }).catch(() => {}); // it may have failed before there were any
   for (const host of hostNames) {
@@ -84,4 +90,5 @@ export const saveLogs = async ({ paths }: Lab, folder: string): Promise<void> =>
       for (const log of ['serial.log', 'qemu.log']) await cp(join(vms, vm, log), join(folder, `${host}-${vm}-${log}`)).catch(() => {});
     }
   }
+  return folder;
 };

@@ -1,5 +1,6 @@
 /** Where a lab keeps its things, derived from its id alone. */
 import { join } from 'node:path';
+import { namespaceOf } from '../topology/plan.ts';
 
 export interface LabPaths {
   /** What lives as long as the lab runs: sockets, process ids. */
@@ -31,7 +32,8 @@ export const pathsOf = (id: string): LabPaths => {
     managerSocket: join(run, 'manager.sock'),
     managerState: join(state, 'manager'),
     processes: join(run, 'processes.jsonl'),
-    agentRun: (host) => join(run, host),
+    // Short, as an agent wants it: a VM's sockets below it have to fit into 107 bytes.
+    agentRun: (host) => join('/run', namespaceOf(id, host)),
     agentState: (host) => join(state, host),
     log: (daemon) => join(logs, `${daemon}.log`),
   };
@@ -39,6 +41,6 @@ export const pathsOf = (id: string): LabPaths => {
 
 /** Short, because names of interfaces' namespaces and sockets are made of it. @throws Error for what cannot be one */
 export const checkId = (id: string): string => {
-  if (!/^[a-z0-9]{1,12}$/.test(id)) throw new Error(`a lab's id is 1 to 12 lower-case letters and digits, not "${id}"`);
+  if (!/^[a-z0-9]{1,10}$/.test(id)) throw new Error(`a lab's id is 1 to 10 lower-case letters and digits, not "${id}"`);
   return id;
 };
