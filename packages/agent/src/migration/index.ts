@@ -34,16 +34,16 @@ class Book implements Attempts {
   /** By migration: its last attempt here. */
   readonly #sides = new Map<string, Side>();
   /** Every attempt that the journal has accepted: none is accepted twice. */
-  readonly #seen: Map<string, HandoverRecord>;
+  readonly #seen: Set<string>;
 
   constructor(host: AgentHost) {
     this.#host = host;
     this.#workplace = { host, transport: new Transport({ threads: host.threads }) };
-    this.#seen = lastRecords(host.journal.records);
+    this.#seen = new Set(lastRecords(host.journal.records).keys());
   }
 
   async recover(): Promise<void> {
-    for (const record of this.#seen.values()) await this.#recoverOne(record);
+    for (const record of lastRecords(this.#host.journal.records).values()) await this.#recoverOne(record);
     // What was being prepared when the agent went down, before its record was there.
     for (const vm of this.#host.vms.list()) {
       const known = [...this.#sides.values()].some((side) => side.vmName === vm.name && side.report.value.migration === vm.incoming);
@@ -129,8 +129,7 @@ class Book implements Attempts {
 
   #add(spec: { readonly migration: string; readonly attempt: number }, side: Side): void {
     const { journal } = this.#host;
-    const last = lastRecords(journal.records).get(keyOf(spec));
-    if (last) this.#seen.set(keyOf(spec), last);
+    this.#seen.add(keyOf(spec));
     this.#sides.delete(spec.migration);
     this.#sides.set(spec.migration, side);
     for (const [migration, old] of this.#sides) {
