@@ -28,8 +28,10 @@ export const recordOverhead = headerBytes + tagBytes;
 
 /** A direction's key changes every 2^16 records: 16 GiB at most, see docs/protocol.md "epochs" for why. */
 export const epochBits = 16;
-/** No direction sends a record with this sequence number: 2^48 keeps sums exact in a double, and is 2^66 bytes. */
+/** No direction sends a record with this sequence number. */
 export const maxSequence = 2 ** 48;
+/** No direction carries more payload in DATA: doubles count exactly up to here. */
+export const maxDirectionBytes = 2 ** 53 - 1;
 
 export const recordType = {
   confirm: 0x01,

@@ -6,7 +6,7 @@
  * A record is received into its own buffer whole, is opened only when the one before has been written out, and reaches the local socket only
  * once its tag is right. Lengths are checked on the header, before a byte of the payload is read.
  */
-import { headerBytes, recordType, type Suite, tagBytes } from '../constants.ts';
+import { headerBytes, maxDirectionBytes, recordType, type Suite, tagBytes } from '../constants.ts';
 import { TransportError } from '../errors.ts';
 import type { Epochs } from '../keys/epochs.ts';
 import { E, errno, libc, MSG_NOSIGNAL, SHUT_WR } from '../native/libc.ts';
@@ -184,6 +184,7 @@ export class Inbound {
       : this.#epochs.aead.open(this.#small.address, headerBytes, sealed, plain.address, length, sealed + length);
     if (!opened) throw this.#refused('it is not authentic');
     if (type === recordType.data) {
+      if (this.#bytes + length > maxDirectionBytes) throw new TransportError('limit', `channel ${this.#channel}: byte counts are used up`);
       this.#records++;
       this.#bytes += length;
       this.#statistics.add(this.#channel, 'inBytes', length);

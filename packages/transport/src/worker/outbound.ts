@@ -7,7 +7,7 @@
  * Memory that the kernel is lent for sending only ever holds ciphertext, but in suite `none`, where the local bytes are read straight into
  * the record and there is no second buffer.
  */
-import { headerBytes, maxDataBytes, recordType, type Suite, tagBytes } from '../constants.ts';
+import { headerBytes, maxDataBytes, maxDirectionBytes, recordType, type Suite, tagBytes } from '../constants.ts';
 import { TransportError } from '../errors.ts';
 import type { Epochs } from '../keys/epochs.ts';
 import { E, errno, libc, MSG_NOSIGNAL } from '../native/libc.ts';
@@ -158,6 +158,7 @@ export class Outbound {
   }
 
   #sealData(length: number): void {
+    if (this.#bytes + length > maxDirectionBytes) throw new TransportError('limit', `channel ${this.#channel}: byte counts are used up`);
     const { address, bytes } = this.#record;
     writeHeader(bytes, recordType.data, this.#channel, length, this.#epochs.next());
     if (this.#clear) this.#epochs.aead.seal(address, headerBytes, 0, 0, 0, address + headerBytes + length);
