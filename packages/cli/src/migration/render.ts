@@ -1,0 +1,143 @@
+/** A migration in words. Pure: the same migration gives the same lines, and the caller says how wide they may be and whether in colour. */
+import type { Migration, MigrationPhase, MigrationProgress, MigrationResult } from '@sealift/contract';
+import { formatBytes, formatDuration, formatRate } from '../output/units.ts';
+
+export interface Look {
+  readonly columns: number;
+  readonly colour: boolean;
+}
+
+const esc = String.fromCharCode(27);
+const styled = (look: Look, code: number, text: string): string => (look.colour ? `${esc}[${code}m${text}${esc}[0m` : text);
+const bold = 1;
+const alarm = 7; // reverse video: seen on every theme
+
+const phases: Readonly<Record<MigrationPhase, string>> = {
+  preparing: 'preparing',
+  connecting: 'connecting',
+  copying: 'copying memory',
+  'switching-over': 'switching over',
+  granted: 'granted; waiting for the destination to run',
+  releasing: 'releasing the source',
+  completed: 'completed',
+  cancelled: 'cancelled',
+  failed: 'FAILED',
+  'in-doubt': 'IN DOUBT: paused until both hosts can speak to each other',
+  lost: 'MEMORY LOST',
+};
+
+export const isSealed = ({ suite }: Pick<Migration, 'suite'>): boolean => suite !== 'none';
+
+/** SEALED or CLEAR, and never only by colour. */
+export const sealOf = (migration: Pick<Migration, 'suite'>, look: Look): string =>
+  isSealed(migration) ? styled(look, bold, 'SEALED') : styled(look, alarm, 'CLEAR');
+
+/** The loud word about a migration that is not encrypted; none where it is. */
+export function clearWarning(migration: Pick<Migration, 'suite' | 'clearBecause'>, look: Look): string[] {
+  if (isSealed(migration)) return [];
+  const because = migration.clearBecause ? `: ${migration.clearBecause}` : '';
+  return [`${styled(look, alarm, 'CLEAR')} Memory moves over the network WITHOUT encryption${because}`];
+}
+
+/** How much of the memory is there. Pages that change are sent again, so what remains says more than what was sent. */
+export function portionDone({ ram, phase }: Pick<MigrationProgress, 'ram' | 'phase'>): number {
+  if (phase === 'granted' || phase === 'releasing' || phase === 'completed') return 1;
+  if (ram.total === 0) return 0;
+  return Math.min(1, Math.max(0, 1 - ram.remaining / ram.total));
+}
+
+const bar = (portion: number, width: number): string => {
+  const full = Math.floor(portion * width);
+  return '█'.repeat(full) + '░'.repeat(width - full);
+};
+
+const wholePercent = (portion: number): string => `${Math.floor(portion * 100)} %`;
+
+/** Numbers of one moment, the most telling first: what does not fit into the width is left away from the end. */
+function figures({ ram, throughputMBps, throttlePercent, bytesOnWire, elapsedMs }: MigrationProgress): string[] {
+  return [
+    formatRate(throughputMBps),
+    `${formatBytes(ram.remaining)} left`,
+    `dirty ${formatRate(ram.dirtyBytesPerSecond / 1e6)}`,
+    formatDuration(elapsedMs),
+    ...(throttlePercent > 0 ? [`guest slowed ${throttlePercent.toFixed(0)} %`] : []),
+    `pass ${ram.passes}`,
+    `${formatBytes(bytesOnWire)} on the wire`,
+  ];
+}
+
+/** The lines that are rewritten in place on a terminal; none is longer than the terminal is wide. */
+export function progressLines(migration: Migration, look: Look): string[] {
+  const { vm, from, to, progress } = migration;
+  const phase = progress?.phase ?? migration.phase;
+  const title = `${vm}  ${from} → ${to}  `;
+  const seal = isSealed(migration) ? 'SEALED' : 'CLEAR';
+  const rest = `  ${phases[phase]}`.slice(0, Math.max(0, look.columns - title.length - seal.length - 1));
+  const first = title + sealOf(migration, look) + rest;
+  if (!progress) return [first];
+  const portion = portionDone(progress);
+  let second = `${bar(portion, Math.max(10, Math.min(30, look.columns - 50)))} ${wholePercent(portion).padStart(5)}`;
+  for (const figure of figures(progress)) {
+    if (second.length + 2 + figure.length >= look.columns) break;
+    second += `  ${figure}`;
+  }
+  return [first, second];
+}
+
+/** One line that stands for itself, for logs and pipes. */
+export function plainLine(migration: Migration): string {
+  const { vm, from, to, progress } = migration;
+  const seal = isSealed(migration) ? 'sealed' : 'CLEAR';
+  const phase = progress && !migration.endedAt ? progress.phase : migration.phase;
+  const numbers = progress ? `: ${wholePercent(portionDone(progress))}, ${figures(progress).join(', ')}` : '';
+  return `${vm} ${from} → ${to} ${seal} ${phases[phase]}${numbers}`;
+}
+
+/** Whether the plain line is due: at each change of phase, and every 5 s of the migration's own clock. */
+export function isDue(migration: Migration, before: Migration | undefined): boolean {
+  if (before === undefined) return true;
+  const phaseOf = (it: Migration): MigrationPhase => it.progress?.phase ?? it.phase;
+  if (phaseOf(migration) !== phaseOf(before) || migration.phase !== before.phase) return true;
+  return (migration.progress?.elapsedMs ?? 0) - (before.progress?.elapsedMs ?? 0) >= 5000;
+}
+
+/** What came of it, for a migration that has ended. */
+export function summaryLines(migration: Migration, look: Look): string[] {
+  const { id, vm, from, to, phase, failure, result } = migration;
+  const why = failure ? `${failure.message} (${failure.code})` : 'no reason was given';
+  switch (phase) {
+    case 'completed':
+      return [
+        `${vm} moved from ${from} to ${to}, ${sealOf(migration, look)}`,
+        ...clearWas(migration),
+        ...(result ? resultLines(result) : []),
+      ];
+    case 'cancelled':
+      return [`${vm} was not moved: the migration was cancelled. It runs on at ${from}.`];
+    case 'failed':
+      return [`${vm} was not moved: ${why}. It runs on at ${from}.`, `Details: sealift migration show ${id}`];
+    case 'lost':
+      return [
+        `${styled(look, alarm, 'MEMORY LOST')} ${vm} runs on neither ${from} nor ${to}: ${why}`,
+        'What it had written to its disks is there; start it again from them.',
+      ];
+    default:
+      return [plainLine(migration)];
+  }
+}
+
+const clearWas = (migration: Migration): string[] =>
+  isSealed(migration) ? [] : [`  It was NOT encrypted${migration.clearBecause ? `: ${migration.clearBecause}` : ''}`];
+
+function resultLines(result: MigrationResult): string[] {
+  const { source, destination } = result.cpuSeconds;
+  const cpu = ({ qemu, transport }: { qemu: number; transport: number }): string =>
+    `QEMU ${qemu.toFixed(2)} s, channels ${transport.toFixed(2)} s`;
+  return [
+    `  switch-over time    ${formatDuration(result.switchOverMs)} ± ${formatDuration(result.switchOverErrorMs)}`,
+    `  migration time      ${formatDuration(result.migrationMs)}`,
+    `  on the wire         ${formatBytes(result.bytesOnWire)} in ${result.records} records on ${result.channels} channels, ${formatRate(result.throughputMBps)}`,
+    `  CPU at source       ${cpu(source)}`,
+    `  CPU at destination  ${destination ? cpu(destination) : 'unknown: it could not be asked any more'}`,
+  ];
+}

@@ -1,0 +1,58 @@
+/** Watching a migration to its end, with what Ctrl-C means meanwhile. */
+import { type Migration, SealiftError } from '@sealift/contract';
+import type { Context } from '../context.ts';
+import { createDisplay } from './display.ts';
+import { follow } from './follow.ts';
+
+/** The person has left; what was ordered goes on. Ends with status 130. */
+export class LeftWatching extends Error {
+  override readonly name = 'LeftWatching';
+}
+
+/**
+ * @param ordered whether this command ordered the migration: then the first Ctrl-C asks the manager to cancel and the outcome is still
+ *   waited for, and the second leaves. Who only watches leaves with the first.
+ * @throws LeftWatching, or SealiftError where the migration did not complete
+ */
+export async function watch({ io, manager }: Context, id: string, ordered: boolean): Promise<void> {
+  const display = createDisplay(io);
+  const leaving = new AbortController();
+  let asked = !ordered;
+
+  const onInterrupt = (): void => {
+    if (asked) {
+      leaving.abort(new LeftWatching(`left; the migration goes on. Watch it again with: sealift migration watch ${id}`));
+      return;
+    }
+    asked = true;
+    display.note('Asking the manager to cancel; Ctrl-C again leaves it alone.');
+    manager.cancelMigration({ params: { migration: id } }).catch((error: unknown) => {
+      display.note(`It is not cancelled: ${error instanceof Error ? error.message : error}`);
+    });
+  };
+  process.on('SIGINT', onInterrupt);
+  try {
+    let last: Migration | undefined;
+    const onLost = (): void => display.note('The manager does not answer; the migration goes on without it. Asking again for a minute.');
+    for await (const migration of follow(manager, id, { signal: leaving.signal, onLost })) {
+      display.show(migration);
+      last = migration;
+    }
+    if (last) {
+      display.end(last);
+      failUnlessCompleted(last);
+    }
+  } finally {
+    process.off('SIGINT', onInterrupt);
+  }
+}
+
+/** Said already by the display; what is left is the exit status. */
+export class MigrationEnded extends SealiftError {
+  override readonly name = 'MigrationEnded';
+}
+
+function failUnlessCompleted({ phase, failure }: Migration): void {
+  if (phase === 'completed') return;
+  throw new MigrationEnded(phase === 'cancelled' ? 'cancelled' : 'migration_failed', failure?.message ?? `the migration ended as ${phase}`);
+}
