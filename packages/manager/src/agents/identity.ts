@@ -1,0 +1,51 @@
+/** Who the manager is to its agents, and who they must be to it: mutual TLS 1.3 under one CA, and each host's key pinned. */
+import { hash, type X509Certificate } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+
+/** PEM texts. */
+export interface Identity {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What to connect to a host's agent with: its certificate must come from our CA and name the host. */
+export const tlsFor = (identity: Identity, host: string) => ({
+  ...identity,
+  servername: `${host}.agent.sealift`,
+  minVersion: 'TLSv1.3' as const,
+});
+
+/** SHA-256 of the certificate's SubjectPublicKeyInfo, hexadecimal. */
+export const keyHashOf = (certificate: X509Certificate): string =>
+  hash('sha256', certificate.publicKey.export({ type: 'spki', format: 'der' }), 'hex');
+
+/** A host that proves itself with our CA, but with another key than the one it was added with. */
+export class HostKeyChanged extends Error {
+  constructor(expected: string, found: string) {
+    super(`its key is not the one it was added with: SHA-256 ${found} in place of ${expected}`);
+    this.name = 'HostKeyChanged';
+  }
+}
+
+/** The key of a host, known from the first connection on or from the store; every later connection must show the same. */
+export class Pin {
+  #keyHash: string | undefined;
+
+  constructor(keyHash?: string) {
+    this.#keyHash = keyHash;
+  }
+
+  get keyHash(): string | undefined {
+    return this.#keyHash;
+  }
+
+  /** @throws HostKeyChanged */
+  check(socket: TLSSocket): void {
+    const certificate = socket.getPeerX509Certificate();
+    if (!certificate) throw new Error('it showed no certificate');
+    const found = keyHashOf(certificate);
+    this.#keyHash ??= found;
+    if (found !== this.#keyHash) throw new HostKeyChanged(this.#keyHash, found);
+  }
+}

@@ -1,0 +1,91 @@
+/** The way to one host's agent: typed calls and consoles over mutual TLS 1.3, errors that name the host. */
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+import { agentApi, type Client, createClient, type Fetch, type HostReport, SealiftError } from '@sealift/contract';
+import { Agent, buildConnector, fetch } from 'undici';
+import { openConsole } from './console.ts';
+import { type Identity, Pin, tlsFor } from './identity.ts';
+import { unreachable } from './reason.ts';
+
+/** What answering "how are you" may take before the host counts as unreachable. */
+const reportTimeoutMs = 5_000;
+/** An agent keeps its event streams alive every 15 s; three lost in a row are a dead stream. */
+const silenceMs = 45_000;
+/** Starting QEMU with gigabytes to set up takes its time; a dead host is noticed by the poller long before. */
+const answerMs = 180_000;
+
+export class AgentLink {
+  readonly host: string;
+  readonly endpoint: string;
+  readonly client: Client<typeof agentApi>;
+  readonly #identity: Identity;
+  readonly #pin: Pin;
+  readonly #dispatcher: Agent;
+
+  /** @param keyHash of the host's key where it is known; else the first connection's counts */
+  constructor(host: string, endpoint: string, identity: Identity, keyHash?: string) {
+    this.host = host;
+    this.endpoint = endpoint;
+    this.#identity = identity;
+    this.#pin = new Pin(keyHash);
+    this.#dispatcher = new Agent({ connect: this.#connector(), headersTimeout: answerMs, bodyTimeout: silenceMs });
+    this.client = createClient(agentApi, `https://${endpoint}`, this.#fetch, 'agent_unreachable');
+  }
+
+  /** The hash of the key that this host is held to. */
+  get keyHash(): string | undefined {
+    return this.#pin.keyHash;
+  }
+
+  /** What the host says of itself now. */
+  async report(): Promise<HostReport> {
+    try {
+      return await this.client.host(undefined, AbortSignal.timeout(reportTimeoutMs));
+    } catch (error) {
+      throw error instanceof SealiftError ? error : unreachable(this.host, this.endpoint, error);
+    }
+  }
+
+  /** A VM's serial console as a stream of raw bytes; the caller destroys it. */
+  async console(vm: string): Promise<Duplex> {
+    try {
+      return await openConsole(this.endpoint, tlsFor(this.#identity, this.host), this.#pin, vm);
+    } catch (error) {
+      throw error instanceof SealiftError ? error : unreachable(this.host, this.endpoint, error);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#dispatcher.destroy();
+  }
+
+  readonly #fetch: Fetch = async (url, init) => {
+    try {
+      // undici's Response is the one that Node's global type is made from; only the two packages' versions differ.
+      return (await fetch(url, { ...init, dispatcher: this.#dispatcher })) as unknown as Response;
+    } catch (error) {
+      if (init.signal?.aborted) throw error;
+      throw unreachable(this.host, this.endpoint, error);
+    }
+  };
+
+  #connector(): buildConnector.connector {
+    const tls = tlsFor(this.#identity, this.host);
+    // No session is resumed, so that every connection shows its certificate; HTTP/1.1, which every agent speaks.
+    const connect = buildConnector({ ...tls, allowH2: false, maxCachedSessions: 0, timeout: reportTimeoutMs });
+    return (options, callback) => {
+      connect({ ...options, servername: tls.servername }, (...outcome) => {
+        const [error, socket] = outcome;
+        if (error) return callback(error, null);
+        try {
+          if (!(socket instanceof TLSSocket)) throw new Error('it does not speak TLS');
+          this.#pin.check(socket);
+        } catch (refusal) {
+          socket.destroy();
+          return callback(refusal instanceof Error ? refusal : new Error(String(refusal)), null);
+        }
+        return callback(null, socket);
+      });
+    };
+  }
+}

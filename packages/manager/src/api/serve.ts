@@ -1,0 +1,115 @@
+/** Serves an API of the contract with Fastify: validation, serialisation, event streams and sockets follow from its routes. */
+import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream';
+import websocket from '@fastify/websocket';
+import { type Api, ErrorBody, type Input, type Output, type Route, SealiftError } from '@sealift/contract';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { createWebSocketStream } from 'ws';
+import { answerError, errorStatuses } from './errors.ts';
+import { NamedSchemas, routesOf } from './schemas.ts';
+import { sendEvents } from './sse.ts';
+
+/** What a route needs: an answer, a stream of events, or a stream of bytes to join the client's WebSocket to. */
+export type Handlers<A extends Api> = {
+  readonly [K in keyof A]: A[K] extends { stream: 'events' }
+    ? (input: Input<A[K]>, signal: AbortSignal) => AsyncGenerator<Output<A[K]>>
+    : A[K] extends { stream: 'socket' }
+      ? (input: Input<A[K]>) => Promise<Duplex>
+      : (input: Input<A[K]>) => Promise<Output<A[K]>>;
+};
+
+type AnyHandler = (input: unknown, signal?: AbortSignal) => unknown;
+
+/** Ajv's options: nothing a caller sends is changed or dropped, but what it leaves out gets the contract's defaults. */
+export const ajvOptions = { coerceTypes: false, removeAdditional: false, useDefaults: true, allErrors: false, verbose: true } as const;
+
+/** Registers every route. The instance must have been made with {@link ajvOptions}. */
+export async function serveApi<A extends Api>(app: FastifyInstance, api: A, handlers: Handlers<A>): Promise<void> {
+  await app.register(websocket, { options: { perMessageDeflate: false, maxPayload: 1024 * 1024 } });
+  app.removeContentTypeParser('text/plain');
+  app.setErrorHandler(answerError);
+  app.setNotFoundHandler((request, reply) =>
+    answerError(new SealiftError('not_found', `there is no ${request.method} ${request.url.split('?')[0]}`), request, reply),
+  );
+
+  const closing = new AbortController();
+  app.addHook('preClose', async () => closing.abort());
+
+  const named = new NamedSchemas();
+  const refusal = named.refer(ErrorBody);
+  const routes = routesOf(api).map(([name, route]) => ({ name, route, schema: schemaOf(name, route, named, refusal) }));
+  for (const schema of named.all()) app.addSchema(schema);
+  for (const { name, route, schema } of routes) {
+    // Handlers<A> says which shape each has; the branches below follow route.stream just as that type does.
+    const handler = handlers[name] as AnyHandler;
+    if (route.stream === 'socket') serveSocket(app, route, schema, handler as (input: unknown) => Promise<Duplex>);
+    else if (route.stream === 'events') {
+      serveEvents(app, route, schema, closing.signal, handler as (input: unknown, signal: AbortSignal) => AsyncGenerator<unknown>);
+    } else {
+      app.route({
+        method: route.method,
+        url: route.path,
+        schema,
+        handler: async (request, reply) => {
+          const answer = await handler(inputOf(request));
+          return reply.code(route.status).send(answer);
+        },
+      });
+    }
+  }
+}
+
+const schemaOf = (name: string, route: Route, named: NamedSchemas, refusal: object) => ({
+  operationId: name,
+  summary: route.summary,
+  ...(route.params && { params: named.refer(route.params) }),
+  ...(route.body && { body: named.refer(route.body) }),
+  ...(route.stream === 'events' && { produces: ['text/event-stream'] }),
+  response: {
+    [route.status]: named.refer(route.response),
+    ...Object.fromEntries(errorStatuses.map((status) => [status, refusal])),
+  },
+});
+
+const inputOf = (request: FastifyRequest): unknown => ({ params: request.params, body: request.body });
+
+function serveEvents(
+  app: FastifyInstance,
+  route: Route,
+  schema: object,
+  closing: AbortSignal,
+  handler: (input: unknown, signal: AbortSignal) => AsyncGenerator<unknown>,
+): void {
+  app.route({
+    method: route.method,
+    url: route.path,
+    schema,
+    handler: (request, reply) => sendEvents(reply, closing, (signal) => handler(inputOf(request), signal)),
+  });
+}
+
+/** The far end is opened before the upgrade, so that a refusal is an ordinary answer with an error body. */
+function serveSocket(app: FastifyInstance, route: Route, schema: object, open: (input: unknown) => Promise<Duplex>): void {
+  const opened = new WeakMap<FastifyRequest, Duplex>();
+  app.route({
+    method: 'GET',
+    url: route.path,
+    schema,
+    preHandler: async (request: FastifyRequest, _reply: FastifyReply) => {
+      if (request.ws) opened.set(request, await open(inputOf(request)));
+    },
+    handler: async () => {
+      throw new SealiftError('invalid_request', `${route.path} is a WebSocket; ask for an upgrade`);
+    },
+    wsHandler: (socket, request) => {
+      const far = opened.get(request);
+      if (!far) return socket.terminate();
+      const near = createWebSocketStream(socket);
+      // Either side's end or error ends both; neither is news.
+      pipeline(near, far, near, () => {
+        far.destroy();
+        near.destroy();
+      });
+    },
+  });
+}

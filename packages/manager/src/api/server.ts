@@ -1,0 +1,34 @@
+/** The public API as a Fastify server; one is made for each place it is served at. */
+import swagger from '@fastify/swagger';
+import { publicApi } from '@sealift/contract';
+import fastify, { type FastifyInstance, LogController } from 'fastify';
+import type { Logger } from 'pino';
+import { checkOrigin } from './origin.ts';
+import { ajvOptions, type Handlers, serveApi } from './serve.ts';
+
+export interface ServerOptions {
+  readonly handlers: Handlers<typeof publicApi>;
+  readonly log: Logger;
+  readonly version: string;
+  /** Whether browsers can reach this server: true on TCP, false on a unix socket. */
+  readonly guardOrigin: boolean;
+}
+
+export async function createServer({ handlers, log, version, guardOrigin }: ServerOptions): Promise<FastifyInstance> {
+  const app = fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    exposeHeadRoutes: false,
+    forceCloseConnections: true,
+    bodyLimit: 256 * 1024,
+    ajv: { customOptions: ajvOptions },
+  }) as unknown as FastifyInstance; // only its logger's type differs: pino's own in place of Fastify's subset of it
+  if (guardOrigin) app.addHook('onRequest', async (request) => checkOrigin(request.headers));
+  await app.register(swagger, {
+    openapi: { openapi: '3.1.0', info: { title: 'sealift manager', version } },
+    refResolver: { buildLocalReference: (schema, _base, _fragment, index) => String(schema['$id'] ?? `schema-${index}`) },
+  });
+  await serveApi(app, publicApi, handlers);
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  return app;
+}

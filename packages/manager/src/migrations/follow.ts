@@ -1,0 +1,100 @@
+/**
+ * Follows a migration until it has ended, through lost connections and restarts on either side.
+ *
+ * Two watchers run in parallel, one for each agent's event stream; each owns its side's account. The loop merges both whenever one
+ * has changed, or when the merge asked to look again, and records one verdict at a time.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Migration, SealiftError } from '@sealift/contract';
+import type { Logger } from 'pino';
+import type { AgentLink } from '../agents/link.ts';
+import type { Parties } from './begin.ts';
+import { isFinal, merge, type Side, type Verdict } from './merge.ts';
+
+const firstWaitMs = 250;
+const longestWaitMs = 5_000;
+
+export interface Follow extends Parties {
+  readonly migration: Migration;
+  readonly channels: number;
+  readonly doubt: SealiftError | undefined;
+  readonly log: Logger;
+  /** Aborted when the manager stops; the migration then goes on without it. */
+  readonly signal: AbortSignal;
+  readonly record: (verdict: Verdict) => Promise<void>;
+}
+
+/** @returns when the end has been recorded, or the signal was aborted */
+export async function follow(options: Follow): Promise<void> {
+  const { source, destination, channels, doubt, log, signal, record } = options;
+  let migration = options.migration;
+  const accounts: { source: Side; destination: Side; completedAt?: number } = { source: {}, destination: {} };
+
+  let changed = Promise.withResolvers<void>();
+  const wake = () => changed.resolve();
+  const done = new AbortController();
+  const until = AbortSignal.any([signal, done.signal]);
+  until.addEventListener('abort', wake);
+  const watch = (link: AgentLink, side: 'source' | 'destination') =>
+    watchSide(link, migration, until, (account) => {
+      accounts[side] = account;
+      wake();
+    });
+  const watchers = [watch(source, 'source'), watch(destination, 'destination')];
+
+  try {
+    for (;;) {
+      await changed.promise;
+      if (until.aborted) return;
+      changed = Promise.withResolvers();
+      const now = Date.now();
+      if ([accounts.source, accounts.destination].some(({ report }) => report?.phase === 'completed')) accounts.completedAt ??= now;
+      const verdict = merge(migration, { ...accounts, now, channels, ...(doubt && { doubt }) });
+      let again = verdict.lookAgainInMs;
+      try {
+        await record(verdict);
+        migration = verdict.migration;
+        if (migration.endedAt !== undefined) return;
+      } catch (error) {
+        log.error({ err: error, migration: migration.id }, 'the state of a migration could not be recorded; it is tried again');
+        again = firstWaitMs;
+      }
+      if (again !== undefined) setTimeout(wake, again).unref();
+    }
+  } finally {
+    done.abort();
+    await Promise.all(watchers);
+  }
+}
+
+/** Keeps one side's account up to date until that side has ended. */
+async function watchSide(link: AgentLink, { id, vm }: Migration, signal: AbortSignal, tell: (side: Side) => void): Promise<void> {
+  let side: Side = {};
+  let wait = firstWaitMs;
+  while (!signal.aborted) {
+    try {
+      for await (const report of link.client.watchAttempt({ params: { migration: id } }, signal)) {
+        wait = firstWaitMs;
+        side = { report };
+        tell(side);
+        if (isFinal(report)) return;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      side = await afterError(error, side, link, vm);
+      tell(side);
+    }
+    await sleep(wait, undefined, { signal }).catch(() => undefined);
+    wait = Math.min(wait * 2, longestWaitMs);
+  }
+}
+
+/** An agent that does not know the attempt is asked how it has the VM; every other error is silence. */
+async function afterError(error: unknown, side: Side, link: AgentLink, vm: string): Promise<Side> {
+  const known = side.report && { report: side.report };
+  if (error instanceof SealiftError && error.code === 'not_found') {
+    const host = await link.report().catch(() => undefined);
+    if (host) return { ...known, missing: { vm: host.vms.find((each) => each.definition.name === vm)?.state } };
+  }
+  return { ...known, silentSince: side.silentSince ?? Date.now() };
+}

@@ -1,0 +1,41 @@
+/** A migration that has not ended, as this manager knows it now, with those who watch it. */
+import type { Migration, MigrationSpec } from '@sealift/contract';
+
+export class LiveMigration {
+  readonly spec: MigrationSpec;
+  #current: Migration;
+  #changed = Promise.withResolvers<void>();
+  /** Set when it was cancelled before the source was told of it. */
+  cancelRequested = false;
+  /** Whether the source has been told, so that a cancel is the source's to decide. */
+  begun = false;
+
+  constructor(migration: Migration, spec: MigrationSpec) {
+    this.#current = migration;
+    this.spec = spec;
+  }
+
+  get current(): Migration {
+    return this.#current;
+  }
+
+  show(migration: Migration): void {
+    this.#current = migration;
+    const changed = this.#changed;
+    this.#changed = Promise.withResolvers();
+    changed.resolve();
+  }
+
+  /** The state as it is, then each change until the end. A slow reader misses states in between, never the last one. */
+  async *watch(signal: AbortSignal): AsyncGenerator<Migration> {
+    const aborted = Promise.withResolvers<void>();
+    signal.addEventListener('abort', () => aborted.resolve(), { once: true });
+    while (!signal.aborted) {
+      const changed = this.#changed.promise;
+      const state = this.#current;
+      yield state;
+      if (state.endedAt !== undefined) return;
+      await Promise.race([changed, aborted.promise]);
+    }
+  }
+}

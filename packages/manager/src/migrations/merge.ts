@@ -1,0 +1,130 @@
+/**
+ * What two agents' accounts of an attempt come to. Pure: the follower feeds it, tests put every combination to it.
+ *
+ * The source is the authority: it owns the VM until it has released it. The destination's word counts for itself only in that a
+ * VM which runs there is there. Whatever is not certain stays unfinished and is asked about again; a guess would allow a second
+ * migration of a VM of which nobody knows where it is.
+ */
+import { type AttemptReport, finalPhases, type Migration, type MigrationResult, type VmState } from '@sealift/contract';
+
+/** What is known of one side. */
+export interface Side {
+  /** Its last report of the attempt. */
+  readonly report?: AttemptReport;
+  /** It answers, and knows nothing of the attempt. Then this is how its host has the VM, undefined where it has not. */
+  readonly missing?: { readonly vm: VmState | undefined };
+  /** Since when it has not answered, on the clock of `now`. */
+  readonly silentSince?: number;
+}
+
+export interface Verdict {
+  readonly migration: Migration;
+  /** Where the VM is from now on, when that is known to have changed. */
+  readonly vmHost?: string;
+  /** The destination still holds on to an attempt that is off. */
+  readonly undoDestination?: true;
+  /** When to look again although nothing has happened, ms. */
+  readonly lookAgainInMs?: number;
+}
+
+/** How long a completed migration waits for the destination's figures. */
+export const figuresGraceMs = 10_000;
+/** How long a source may be silent after its VM has begun to run at the destination until the migration counts as completed without it. */
+export const sourceGraceMs = 60_000;
+
+export interface Accounts {
+  readonly source: Side;
+  readonly destination: Side;
+  /** When the source, respectively the destination, was first heard to have completed. */
+  readonly completedAt?: number;
+  readonly now: number;
+  /** The spec's number of channels. */
+  readonly channels: number;
+  /** The error that left open whether the source has begun. */
+  readonly doubt?: { readonly code: string; readonly message: string };
+}
+
+export function merge(migration: Migration, accounts: Accounts): Verdict {
+  const { source, destination } = accounts;
+  if (source.report && isFinal(source.report)) return sourceEnded(migration, source.report, accounts);
+  if (destination.report?.phase === 'completed') return runsAtDestination(migration, accounts);
+  if (source.missing) return sourceKnowsNothing(migration, source.missing, accounts);
+  const { phase = migration.phase, progress } = source.report ?? {};
+  return { migration: { ...migration, phase, ...(progress && { progress }) } };
+}
+
+export const isFinal = (report: AttemptReport): boolean => finalPhases.includes(report.phase);
+
+function sourceEnded(migration: Migration, report: AttemptReport, accounts: Accounts): Verdict {
+  const { destination, now, completedAt = now } = accounts;
+  const known = { ...migration, ...(report.progress && { progress: report.progress }) };
+  if (report.phase === 'completed') {
+    const heard = destination.report !== undefined && isFinal(destination.report);
+    const left = completedAt + figuresGraceMs - now;
+    if (!heard && !destination.missing && left > 0) {
+      return { migration: { ...known, phase: 'releasing' }, vmHost: migration.to, lookAgainInMs: left };
+    }
+    const result = resultOf(migration, accounts.channels, report, destination.report);
+    return ended({ ...known, phase: 'completed', ...(result && { result }) }, now, { vmHost: migration.to });
+  }
+  const failure = report.failure ??
+    destination.report?.failure ?? {
+      code: report.phase === 'cancelled' ? 'cancelled' : 'migration_failed',
+      message: `host ${migration.from} reports the migration as ${report.phase} without a reason`,
+    };
+  const holding = report.phase !== 'lost' && !destination.missing && !(destination.report && isFinal(destination.report));
+  return ended({ ...known, phase: report.phase, failure }, now, holding ? { undoDestination: true } : {});
+}
+
+/** The VM runs at the destination; what is left is the source's release and its figures. */
+function runsAtDestination(migration: Migration, { source, now, completedAt = now }: Accounts): Verdict {
+  const vmHost = migration.to;
+  if (source.missing) return ended({ ...migration, phase: 'completed' }, now, { vmHost });
+  const left = Math.max(completedAt, source.silentSince ?? now) + sourceGraceMs - now;
+  if (source.silentSince !== undefined && left <= 0) return ended({ ...migration, phase: 'completed' }, now, { vmHost });
+  return { migration: { ...migration, phase: 'releasing' }, vmHost, lookAgainInMs: Math.max(left, 1000) };
+}
+
+function sourceKnowsNothing(migration: Migration, { vm }: NonNullable<Side['missing']>, accounts: Accounts): Verdict {
+  const { destination, now, doubt } = accounts;
+  if (vm !== undefined && vm !== 'in-doubt' && vm !== 'moving-out' && vm !== 'moving-in') {
+    const failure = doubt ?? {
+      code: 'migration_failed',
+      message: `host ${migration.from} had not begun the migration, or has forgotten it; VM ${migration.vm} is still there`,
+    };
+    return ended({ ...migration, phase: 'failed', failure }, now, destination.missing ? {} : { undoDestination: true });
+  }
+  const there = destination.missing?.vm;
+  if (vm === undefined && (there === 'running' || there === 'paused')) {
+    return ended({ ...migration, phase: 'completed' }, now, { vmHost: migration.to });
+  }
+  return { migration: { ...migration, phase: 'in-doubt' }, lookAgainInMs: 5_000 };
+}
+
+const ended = (migration: Migration, now: number, rest: Omit<Verdict, 'migration'>): Verdict => ({
+  migration: { ...migration, endedAt: now },
+  ...rest,
+});
+
+/** The figures of a completed migration; none where the source did not measure them. */
+function resultOf(
+  migration: Migration,
+  channels: number,
+  source: AttemptReport,
+  destination: AttemptReport | undefined,
+): MigrationResult | undefined {
+  const { migrationMs, switchOverMs, switchOverErrorMs, bytesOnWire, records, cpuSeconds } = source.result ?? {};
+  if (migrationMs === undefined || switchOverMs === undefined || switchOverErrorMs === undefined) return undefined;
+  if (bytesOnWire === undefined || records === undefined || cpuSeconds === undefined) return undefined;
+  return {
+    suite: migration.suite,
+    channels,
+    migrationMs,
+    switchOverMs,
+    switchOverErrorMs,
+    bytesOnWire,
+    records,
+    throughputMBps: migrationMs > 0 ? bytesOnWire / 1000 / migrationMs : 0,
+    cpuSeconds: { source: cpuSeconds, ...(destination?.result && { destination: destination.result.cpuSeconds }) },
+  };
+}

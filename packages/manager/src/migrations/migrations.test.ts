@@ -1,0 +1,349 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import type { ErrorCode, HostReport, Migration, MigrationOrder, VmDefinition } from '@sealift/contract';
+import { SealiftError } from '@sealift/contract';
+import type { FakeHost } from '../testing/fake-host.ts';
+import { definitionOf } from '../testing/records.ts';
+import { Site } from '../testing/site.ts';
+
+const phases = (states: Migration[]) => states.map((state) => state.phase);
+const refused = (code: ErrorCode, message: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof SealiftError, String(error));
+  assert.equal(error.code, code, error.message);
+  assert.match(error.message, message);
+  return true;
+};
+
+describe('migrations', () => {
+  let site: Site;
+  beforeEach(async () => {
+    site = await Site.start();
+  });
+  afterEach(() => site.close());
+  const migrate = (vm: string, to: string, order: Partial<MigrationOrder> = {}) =>
+    site.client.migrateVm({ params: { vm }, body: { to, ...order } });
+
+  it('moves a VM sealed, back sealed, and forth again in clear', async () => {
+    await site.running('redis');
+    const there = await migrate('redis', 'bravo');
+    assert.equal(there.phase, 'preparing');
+    assert.equal(there.suite, 'aes-256-gcm');
+    assert.equal(there.clearBecause, undefined);
+    const last = (await site.watch(there.id)).at(-1);
+    assert.equal(last?.phase, 'completed');
+    assert.deepEqual(last?.result, {
+      suite: 'aes-256-gcm',
+      channels: 4,
+      migrationMs: 2000,
+      switchOverMs: 40.5,
+      switchOverErrorMs: 0.25,
+      bytesOnWire: 6_000_000,
+      records: 24,
+      throughputMBps: 3,
+      cpuSeconds: { source: { qemu: 0.25, transport: 0.5 }, destination: { qemu: 0.125, transport: 0.75 } },
+    });
+    assert.ok(last.endedAt !== undefined && last.endedAt >= last.orderedAt);
+    const moved = await site.client.getVm({ params: { vm: 'redis' } });
+    assert.deepEqual([moved.host, moved.state, moved.migration], ['bravo', 'running', undefined]);
+
+    await site.watch((await migrate('redis', 'alpha')).id);
+    assert.equal((await site.client.getVm({ params: { vm: 'redis' } })).host, 'alpha');
+
+    const clear = await migrate('redis', 'bravo', { clear: true, multifdChannels: 0, limits: { downtimeMs: 100 } });
+    assert.deepEqual([clear.suite, clear.clearBecause], ['none', 'it was ordered clear']);
+    const result = (await site.watch(clear.id)).at(-1)?.result;
+    assert.deepEqual([result?.suite, result?.channels], ['none', 2]);
+    assert.deepEqual(
+      (await site.client.listMigrations()).map((each) => each.phase),
+      ['completed', 'completed', 'completed'],
+    );
+    assert.equal((await site.client.listMigrations())[0]?.id, clear.id);
+  });
+
+  it('shows the progress while it runs, also to who comes later, and who is moved', async () => {
+    await site.running('redis');
+    site.alpha.host.hold('switching-over');
+    const { id } = await migrate('redis', 'bravo');
+    const copying = await site.reaches(id, 'copying');
+    assert.equal(copying.progress?.ram.transferred, 2_000_000);
+    const vm = await site.client.getVm({ params: { vm: 'redis' } });
+    assert.deepEqual([vm.host, vm.migration], ['alpha', id]);
+    assert.equal((await site.client.status()).migrating, 1);
+    const watched = site.watch(id);
+    site.alpha.host.release();
+    const states = await watched;
+    assert.equal(states.at(-1)?.phase, 'completed');
+    assert.deepEqual(phases(await site.watch(id)), ['completed']);
+  });
+
+  it('lets one of many orders at the same moment pass', async () => {
+    await site.running('redis');
+    site.alpha.host.hold('copying');
+    const outcomes = await Promise.allSettled(Array.from({ length: 6 }, () => migrate('redis', 'bravo')));
+    const passed = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value.id] : []));
+    assert.equal(passed.length, 1);
+    for (const outcome of outcomes) {
+      if (outcome.status === 'fulfilled') continue;
+      refused('migrating', /already moving to host bravo/)(outcome.reason);
+      assert.deepEqual(outcome.reason.details, { migration: passed[0] });
+    }
+    await site.reaches(passed[0] ?? '', 'connecting');
+    assert.equal(site.bravo.host.attempts.size, 1);
+    // Nor is a VM that moves started, stopped or removed, nor a host forgotten that takes part.
+    const params = { vm: 'redis' };
+    await assert.rejects(site.client.stopVm({ params, body: { force: true } }), refused('migrating', /moving to host bravo/));
+    await assert.rejects(site.client.startVm({ params }), refused('migrating', /moving/));
+    await assert.rejects(site.client.removeVm({ params }), refused('migrating', /moving/));
+    await assert.rejects(site.client.removeHost({ params: { host: 'bravo' } }), refused('migrating', /needs host bravo/));
+    site.alpha.host.release();
+    assert.equal((await site.watch(passed[0] ?? '')).at(-1)?.phase, 'completed');
+  });
+
+  it('cancels while copying, and then leaves nothing at the destination', async () => {
+    await site.running('redis');
+    site.alpha.host.hold('switching-over');
+    const { id } = await migrate('redis', 'bravo');
+    await site.reaches(id, 'copying');
+    await site.client.cancelMigration({ params: { migration: id } });
+    const last = (await site.watch(id)).at(-1);
+    assert.equal(last?.phase, 'cancelled');
+    assert.equal(last?.failure?.code, 'cancelled');
+    const vm = await site.client.getVm({ params: { vm: 'redis' } });
+    assert.deepEqual([vm.host, vm.state], ['alpha', 'running']);
+    assert.equal(site.bravo.host.vms.size, 0);
+    await assert.rejects(
+      site.client.cancelMigration({ params: { migration: id } }),
+      refused('wrong_state', /already ended: cancelled; VM redis is on host alpha/),
+    );
+  });
+
+  it('refuses to cancel after the grant', async () => {
+    await site.running('redis');
+    site.alpha.host.hold('releasing');
+    const { id } = await migrate('redis', 'bravo');
+    await site.reaches(id, 'granted');
+    await assert.rejects(site.client.cancelMigration({ params: { migration: id } }), refused('wrong_state', /granted/));
+    site.alpha.host.release();
+    assert.equal((await site.watch(id)).at(-1)?.phase, 'completed');
+  });
+
+  it('undoes the destination when the source refuses', async () => {
+    await site.running('redis');
+    site.alpha.host.failures.set('outgoing', new SealiftError('hypervisor', 'QEMU does not answer'));
+    const { id } = await migrate('redis', 'bravo');
+    const last = (await site.watch(id)).at(-1);
+    assert.equal(last?.phase, 'failed');
+    assert.deepEqual(last?.failure, { code: 'hypervisor', message: 'QEMU does not answer' });
+    assert.equal(site.bravo.host.vms.size, 0);
+    site.alpha.host.failures.clear();
+    assert.equal((await site.watch((await migrate('redis', 'bravo')).id)).at(-1)?.phase, 'completed');
+  });
+
+  it('says why the destination refuses', async () => {
+    await site.running('redis');
+    site.bravo.host.failures.set('incoming', new SealiftError('no_room', 'the memory has just been taken'));
+    const last = (await site.watch((await migrate('redis', 'bravo')).id)).at(-1);
+    assert.deepEqual([last?.phase, last?.failure?.code], ['failed', 'no_room']);
+    assert.equal((await site.client.getVm({ params: { vm: 'redis' } })).state, 'running');
+  });
+
+  it('asks for the outcome where the answer to the order was lost', async () => {
+    await site.running('redis');
+    site.alpha.lostAnswers.add('outgoing');
+    assert.equal((await site.watch((await migrate('redis', 'bravo')).id)).at(-1)?.phase, 'completed');
+  });
+
+  it('ends as failed, with the destination undone, where the source turns out not to have begun', async () => {
+    await site.running('redis');
+    site.alpha.host.failures.set('outgoing', new SealiftError('internal', 'the agent failed unexpectedly'));
+    const last = (await site.watch((await migrate('redis', 'bravo')).id)).at(-1);
+    assert.deepEqual([last?.phase, last?.failure?.code], ['failed', 'internal']);
+    assert.equal(site.bravo.host.vms.size, 0);
+  });
+
+  it('follows on through the restart of an agent', async () => {
+    await site.running('redis');
+    site.alpha.host.hold('switching-over');
+    const { id } = await migrate('redis', 'bravo');
+    await site.reaches(id, 'copying');
+    await site.alpha.stop();
+    site.alpha.host.release();
+    await site.alpha.start();
+    assert.equal((await site.watch(id)).at(-1)?.phase, 'completed');
+    assert.equal((await site.client.getVm({ params: { vm: 'redis' } })).host, 'bravo');
+  });
+
+  it('learns the outcome after its own restart', async () => {
+    await site.running('redis');
+    site.alpha.host.hold('switching-over');
+    const { id } = await migrate('redis', 'bravo');
+    await site.reaches(id, 'copying');
+    await site.stopManager();
+    site.alpha.host.release();
+    await site.startManager();
+    const last = (await site.watch(id)).at(-1);
+    assert.equal(last?.phase, 'completed');
+    assert.equal(last?.result?.migrationMs, 2000);
+    assert.equal((await site.client.getVm({ params: { vm: 'redis' } })).host, 'bravo');
+  });
+
+  it('ends what had not begun when it was restarted, and undoes the destination', async () => {
+    await site.running('redis');
+    site.alpha.host.hold('connecting');
+    const { id } = await migrate('redis', 'bravo');
+    await site.reaches(id, 'preparing');
+    await site.stopManager();
+    // As if the manager had died between telling the destination and telling the source.
+    site.alpha.host.attempts.clear();
+    Object.assign(site.alpha.host.vms.get('redis') ?? {}, { state: 'running', migration: undefined });
+    await site.startManager();
+    const last = (await site.watch(id)).at(-1);
+    assert.equal(last?.phase, 'failed');
+    assert.match(last?.failure?.message ?? '', /had not begun/);
+    assert.equal(site.bravo.host.vms.size, 0);
+  });
+
+  it('gives both hosts the same key', async () => {
+    await site.running('redis');
+    const { id } = await migrate('redis', 'bravo');
+    await site.watch(id);
+    const [source, destination] = [site.alpha.host.attempts.get(id), site.bravo.host.attempts.get(id)];
+    // Both unwrapped the same key under the same context; the pretended hosts would not have moved the VM otherwise.
+    assert.equal(source?.secret, destination?.secret);
+  });
+});
+
+describe('refused orders change nothing', () => {
+  let site: Site;
+  before(async () => {
+    site = await Site.start();
+    await site.running('redis');
+    await site.client.createVm({ body: { host: 'alpha', definition: definitionOf('still') } });
+  });
+  after(() => site.close());
+
+  const qemu: HostReport['qemu'] = { version: '7.2.22 (Debian)', machines: ['pc-q35-7.2'], accel: 'tcg', capabilities: ['multifd'] };
+  const cases: {
+    name: string;
+    vm?: string;
+    order?: Partial<MigrationOrder>;
+    definition?: Partial<VmDefinition>;
+    alpha?: FakeHost['traits'];
+    bravo?: FakeHost['traits'];
+    code: ErrorCode;
+    message: RegExp;
+  }[] = [
+    { name: 'unknown VM', vm: 'nobody', code: 'not_found', message: /no VM nobody/ },
+    { name: 'unknown host', order: { to: 'charlie' }, code: 'not_found', message: /no host charlie/ },
+    { name: 'same host', order: { to: 'alpha' }, code: 'same_host', message: /redis is on host alpha already/ },
+    { name: 'stopped VM', vm: 'still', code: 'wrong_state', message: /still is stopped.*start it first/ },
+    { name: 'no room', bravo: { totalMiB: 100 }, code: 'no_room', message: /needs 256 MiB and 100 MiB of 100 MiB are free/ },
+    {
+      name: 'no bridge',
+      definition: { nics: [{ bridge: 'br0', mac: '52:54:00:00:00:01' }] },
+      bravo: { bridges: ['br7'] },
+      code: 'no_room',
+      message: /no bridge br0.*it has br7/,
+    },
+    {
+      name: 'machine type missing',
+      bravo: { qemu: { ...qemu, machines: ['pc-q35-7.1'] } },
+      code: 'incompatible',
+      message: /7\.2\.22.*does not know machine type pc-q35-7\.2/,
+    },
+    {
+      name: 'older QEMU',
+      alpha: { qemu: { ...qemu, version: '10.0.2' } },
+      code: 'incompatible',
+      message: /QEMU 7\.2\.22.* is older than 10\.0\.2/,
+    },
+    {
+      name: 'other accelerator',
+      bravo: { qemu: { ...qemu, accel: 'kvm' } },
+      code: 'incompatible',
+      message: /alpha runs VMs under tcg, bravo under kvm/,
+    },
+    { name: 'no multifd', bravo: { qemu: { ...qemu, capabilities: [] } }, code: 'incompatible', message: /bravo.*no multifd/ },
+    { name: 'other protocol version', bravo: { protocolVersion: 2 }, code: 'incompatible', message: /version 2 of sealed channels/ },
+    {
+      name: 'local disk',
+      definition: { disks: [{ path: '/srv/redis.qcow2', format: 'qcow2', shared: false }] },
+      code: 'incompatible',
+      message: /\/srv\/redis\.qcow2.*later version/,
+    },
+    {
+      name: 'clear against required',
+      definition: { encryption: 'required' },
+      order: { clear: true },
+      code: 'encryption_required',
+      message: /must be sealed/,
+    },
+    {
+      name: 'a host that cannot seal against required',
+      definition: { encryption: 'required' },
+      bravo: { canSeal: false },
+      code: 'encryption_required',
+      message: /host bravo cannot seal/,
+    },
+    { name: 'another host serves there', bravo: { name: 'mallory' }, code: 'agent_unreachable', message: /serves host mallory, not bravo/ },
+    { name: 'nonsense', order: { to: 'Bravo!' }, code: 'invalid_request', message: /^to is not valid.*DNS label/ },
+    {
+      name: 'nonsense deep inside',
+      order: { limits: { downtimeMs: 0 } },
+      code: 'invalid_request',
+      message: /^limits\.downtimeMs must be >= 1/,
+    },
+  ];
+
+  for (const { name, vm, order, definition, alpha, bravo, code, message } of cases) {
+    it(name, async () => {
+      const changed = definition && { params: { vm: 'changed' } };
+      if (definition) await site.running('changed', definition);
+      Object.assign(site.alpha.host.traits, alpha);
+      Object.assign(site.bravo.host.traits, bravo);
+      try {
+        const params = { vm: vm ?? changed?.params.vm ?? 'redis' };
+        await assert.rejects(site.client.migrateVm({ params, body: { to: 'bravo', ...order } }), refused(code, message));
+        assert.deepEqual(await site.client.listMigrations(), []);
+        for (const agent of [site.alpha, site.bravo]) assert.ok(!agent.host.calls.includes('offerKey'));
+      } finally {
+        for (const { host } of [site.alpha, site.bravo])
+          for (const key of Object.keys(host.traits)) Reflect.deleteProperty(host.traits, key);
+        if (changed) {
+          await site.client.stopVm({ ...changed, body: { force: true } });
+          await site.client.removeVm(changed);
+        }
+      }
+    });
+  }
+
+  for (const side of ['alpha', 'bravo'] as const) {
+    it(`unreachable ${side}`, async () => {
+      await site[side].stop();
+      try {
+        await assert.rejects(
+          site.client.migrateVm({ params: { vm: 'redis' }, body: { to: 'bravo' } }),
+          refused('agent_unreachable', new RegExp(`host ${side} .*nothing listens there`)),
+        );
+        assert.deepEqual(await site.client.listMigrations(), []);
+      } finally {
+        await site[side].start();
+      }
+    });
+  }
+
+  it('a host whose key has changed', async () => {
+    await site.bravo.stop();
+    await site.bravo.start(await site.ca.issue('bravo.agent.sealift'));
+    try {
+      await assert.rejects(
+        site.client.migrateVm({ params: { vm: 'redis' }, body: { to: 'bravo' } }),
+        refused('not_authorised', /host bravo .* is refused: its key is not the one it was added with/),
+      );
+      assert.deepEqual(await site.client.listMigrations(), []);
+    } finally {
+      await site.bravo.stop();
+      await site.bravo.start();
+    }
+  });
+});

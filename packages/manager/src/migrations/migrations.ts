@@ -1,0 +1,246 @@
+/** Migrations: orders, their course, their end. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Migration, MigrationLimits, type MigrationOrder, SealiftError } from '@sealift/contract';
+import type { Logger } from 'pino';
+import { Value } from 'typebox/value';
+import type { Hosts } from '../agents/hosts.ts';
+import type { AgentLink } from '../agents/link.ts';
+import type { Store, StoredMigration } from '../store/store.ts';
+import { begin, type Parties } from './begin.ts';
+import { checkPlan } from './checks.ts';
+import { follow } from './follow.ts';
+import { LiveMigration } from './live.ts';
+import type { Verdict } from './merge.ts';
+import { chooseSuite } from './policy.ts';
+import { makeSpec } from './spec/make.ts';
+import { undoAt } from './undo.ts';
+
+const defaultMultifdChannels = 2;
+/** How long the end waits for fresh reports of both hosts, so that who sees it also sees the VM in its place. */
+const settleMs = 1_500;
+
+export class Migrations {
+  readonly #store: Store;
+  readonly #hosts: Hosts;
+  readonly #log: Logger;
+  readonly #live = new Map<string, LiveMigration>();
+  readonly #running = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
+
+  constructor(store: Store, hosts: Hosts, log: Logger) {
+    this.#store = store;
+    this.#hosts = hosts;
+    this.#log = log;
+  }
+
+  /** Takes up every migration that had not ended when the manager was last stopped. */
+  async resume(): Promise<void> {
+    for (const { migration, spec } of await this.#store.unfinishedMigrations()) {
+      const live = new LiveMigration(migration, spec);
+      live.begun = true;
+      this.#live.set(migration.id, live);
+      this.#log.info({ migration: migration.id, vm: migration.vm }, 'taking up a migration again');
+      this.#keep(this.#follow(live, undefined));
+    }
+  }
+
+  /** Stops following; the migrations themselves go on. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.all(this.#running);
+  }
+
+  /**
+   * Checks, records and begins a migration.
+   * @throws SealiftError for every refusal, with nothing changed
+   */
+  async order(vm: string, order: MigrationOrder): Promise<Migration> {
+    const stored = await this.#plan(vm, order);
+    // Of orders at the same moment the store lets one pass.
+    while (!(await this.#store.addMigration(stored))) await this.#refuseMoving(vm);
+    const { migration, spec } = stored;
+    const { id, from, to, suite, clearBecause } = migration;
+    if (clearBecause === undefined) this.#log.info({ migration: id, vm, from, to, suite }, 'migration ordered');
+    else this.#log.warn({ migration: id, vm, from, to, suite, clearBecause }, 'migration ordered WITHOUT ENCRYPTION');
+    const live = new LiveMigration(migration, spec);
+    this.#live.set(id, live);
+    this.#keep(this.#run(live));
+    return migration;
+  }
+
+  async list(): Promise<Migration[]> {
+    return (await this.#store.listMigrations()).map(({ migration }) => this.#live.get(migration.id)?.current ?? migration);
+  }
+
+  async get(id: string): Promise<Migration> {
+    const live = this.#live.get(id);
+    if (live) return live.current;
+    const stored = await this.#store.getMigration(id);
+    if (!stored) throw new SealiftError('not_found', `there is no migration ${id}`);
+    return stored.migration;
+  }
+
+  async *watch(id: string, signal: AbortSignal): AsyncGenerator<Migration> {
+    const live = this.#live.get(id);
+    if (live) yield* live.watch(signal);
+    else yield await this.get(id);
+  }
+
+  /** @throws SealiftError wrong_state where it has ended or the source has already granted the VM to the destination */
+  async cancel(id: string): Promise<Migration> {
+    const live = this.#live.get(id);
+    if (!live) {
+      const { phase, vm, from, to } = await this.get(id);
+      const where = phase === 'completed' ? `; VM ${vm} is on host ${to}` : phase === 'lost' ? '' : `; VM ${vm} is on host ${from}`;
+      throw new SealiftError('wrong_state', `migration ${id} has already ended: ${phase}${where}`, { details: { phase } });
+    }
+    if (!live.begun) live.cancelRequested = true;
+    else {
+      const { source, destination } = this.#parties(live);
+      const params = { migration: id };
+      try {
+        await source.client.cancelAttempt({ params });
+      } catch (error) {
+        // A source that was never told has nothing to stop; the destination may be waiting.
+        if (!(error instanceof SealiftError && error.code === 'not_found')) throw error;
+        await destination.client.cancelAttempt({ params });
+      }
+    }
+    this.#log.info({ migration: id, vm: live.current.vm }, 'migration cancelled');
+    return live.current;
+  }
+
+  async #plan(vm: string, order: MigrationOrder): Promise<StoredMigration> {
+    const known = await this.#store.getVm(vm);
+    if (!known) throw new SealiftError('not_found', `there is no VM ${vm}`);
+    const [source, destination] = [this.#hosts.get(known.host), this.#hosts.get(order.to)];
+    if (known.host === order.to) throw new SealiftError('same_host', `VM ${vm} is on host ${order.to} already`);
+    await this.#refuseMoving(vm);
+    const [from, to] = await Promise.all([source.ask(), destination.ask()]);
+    const { definition } = known;
+    const multifdChannels = order.multifdChannels ?? defaultMultifdChannels;
+    checkPlan({ definition, multifdChannels, from, to });
+    const { suite, clearBecause } = chooseSuite(definition, order.clear === true, [from, to]);
+
+    const now = Date.now();
+    const spec = makeSpec({
+      migration: randomUUID(),
+      suite,
+      source: identityOf(source.link),
+      destination: identityOf(destination.link),
+      multifdChannels,
+      limits: Value.Parse(MigrationLimits, Value.Default(MigrationLimits, { ...order.limits })),
+      now,
+    });
+    return {
+      spec,
+      migration: {
+        id: spec.migration,
+        vm,
+        from: known.host,
+        to: order.to,
+        suite,
+        attempt: spec.attempt,
+        phase: 'preparing',
+        orderedAt: now,
+        ...(clearBecause !== undefined && { clearBecause }),
+      },
+    };
+  }
+
+  async #refuseMoving(vm: string): Promise<void> {
+    const moving = await this.#store.migrationOf(vm);
+    if (!moving) return;
+    const { id, to, phase } = moving.migration;
+    const message = `VM ${vm} is already moving to host ${to} (${phase}); wait, or cancel migration ${id}`;
+    throw new SealiftError('migrating', message, { details: { migration: id } });
+  }
+
+  async #run(live: LiveMigration): Promise<void> {
+    const { spec } = live;
+    const { id, vm, from } = live.current;
+    const parties = this.#parties(live);
+    let doubt: SealiftError | undefined;
+    try {
+      const known = await this.#store.getVm(vm);
+      if (known?.host !== from) throw new SealiftError('wrong_state', `VM ${vm} has just left host ${from}`);
+      doubt = await begin({
+        ...parties,
+        spec,
+        vm: known.definition,
+        checkCancelled: () => {
+          if (live.cancelRequested) throw new SealiftError('cancelled', `cancelled before host ${from} had begun; VM ${vm} runs on there`);
+        },
+        undoDestination: () => this.#undo(parties.destination, id),
+      });
+    } catch (error) {
+      // A manager that is being stopped decides nothing any more; it asks the agents when it is back.
+      if (this.#closing.signal.aborted) return;
+      await this.#record(live, { migration: notBegun(live.current, error) });
+      return;
+    }
+    live.begun = true;
+    if (live.cancelRequested) await this.cancel(id).catch((error) => this.#log.warn({ err: error, migration: id }, 'cancel came too late'));
+    await this.#follow(live, doubt);
+  }
+
+  #follow(live: LiveMigration, doubt: SealiftError | undefined): Promise<void> {
+    return follow({
+      ...this.#parties(live),
+      migration: live.current,
+      channels: live.spec.channels,
+      doubt,
+      log: this.#log,
+      signal: this.#closing.signal,
+      record: (verdict) => this.#record(live, verdict),
+    });
+  }
+
+  async #record(live: LiveMigration, { migration, vmHost, undoDestination }: Verdict): Promise<void> {
+    const ended = migration.endedAt !== undefined;
+    // Progress is not stored: a commit is an fsync, and the agents still have it after a restart.
+    if (ended || migration.phase !== live.current.phase) await this.#store.updateMigration(migration, vmHost);
+    if (ended) {
+      const { id, vm, phase, result, failure } = migration;
+      this.#log.info({ migration: id, vm, phase, result, failure }, 'migration ended');
+      const { source, destination } = this.#parties(live);
+      if (undoDestination) await this.#undo(destination, id);
+      const reports = Promise.all([source, destination].map((link) => this.#hosts.get(link.host).refresh()));
+      await Promise.race([reports, sleep(settleMs, undefined, { ref: false })]);
+      this.#live.delete(id);
+    }
+    live.show(migration);
+  }
+
+  /** Waits for the first try only; an agent that does not answer is told when it does. */
+  #undo(link: AgentLink, migration: string): Promise<void> {
+    const undo = undoAt(link, migration, this.#closing.signal, this.#log);
+    this.#keep(undo.done);
+    return undo.tried;
+  }
+
+  #parties({ spec }: LiveMigration): Parties {
+    return { source: this.#hosts.get(spec.source.name).link, destination: this.#hosts.get(spec.destination.name).link };
+  }
+
+  #keep(work: Promise<void>): void {
+    const kept = work
+      .catch((error) => this.#log.error({ err: error }, 'following a migration failed unexpectedly'))
+      .finally(() => this.#running.delete(kept));
+    this.#running.add(kept);
+  }
+}
+
+function identityOf(link: AgentLink): { name: string; keyHash: string } {
+  const { host: name, keyHash } = link;
+  if (keyHash === undefined) throw new SealiftError('internal', `the key of host ${name} is not known although it has just answered`);
+  return { name, keyHash };
+}
+
+function notBegun(migration: Migration, error: unknown): Migration {
+  const known =
+    error instanceof SealiftError ? error : new SealiftError('internal', error instanceof Error ? error.message : String(error));
+  const phase = known.code === 'cancelled' ? 'cancelled' : 'failed';
+  return { ...migration, phase, endedAt: Date.now(), failure: { code: known.code, message: known.message } };
+}

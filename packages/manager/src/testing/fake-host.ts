@@ -1,0 +1,253 @@
+/**
+ * A pretended VM host that keeps an agent's promises without QEMU: VMs that can be started and stopped, attempts that take their
+ * time between two hosts of the same {@link Fabric}. A test can hold a migration before any phase and make any call fail.
+ */
+import { createHash } from 'node:crypto';
+import { PassThrough } from 'node:stream';
+import {
+  type AgentVm,
+  type agentApi,
+  type HostReport,
+  type IncomingRequest,
+  type MigrationPhase,
+  type MigrationSpec,
+  type OutgoingRequest,
+  SealiftError,
+  type VmDefinition,
+  type VmState,
+  type WrappedKey,
+} from '@sealift/contract';
+import type { Handlers } from '../api/serve.ts';
+import { contextOf } from '../migrations/spec/context.ts';
+import { FakeAttempt } from './fake-attempt.ts';
+import { type OfferedKey, offerKey, unwrapKey } from './unwrap.ts';
+
+/** Which host answers at which migration endpoint. */
+export type Fabric = Map<string, FakeHost>;
+
+const MiB = 1024 * 1024;
+
+/** What a test may change in what the host says of itself. */
+export type Traits = Partial<Pick<HostReport, 'canSeal' | 'bridges' | 'qemu' | 'protocolVersion' | 'name'>> & { totalMiB?: number };
+
+export class FakeHost {
+  readonly name: string;
+  readonly traits: Traits = {};
+  readonly vms = new Map<string, { definition: VmDefinition; state: VmState; migration?: string }>();
+  readonly attempts = new Map<string, FakeAttempt>();
+  /** Each call of the API that was made, in order. */
+  readonly calls: (keyof typeof agentApi)[] = [];
+  /** Calls that fail before they do anything. */
+  readonly failures = new Map<keyof typeof agentApi, SealiftError>();
+  /** As the source, stop before this phase until it is cleared by {@link release}. */
+  #holdBefore: MigrationPhase | undefined;
+  #released = Promise.withResolvers<void>();
+  readonly #keyHash: string;
+  readonly #fabric: Fabric;
+  readonly #endpoint: string;
+  readonly #offered = new Map<string, OfferedKey>();
+
+  constructor(name: string, keyHash: string, fabric: Fabric) {
+    this.name = name;
+    this.#keyHash = keyHash;
+    this.#fabric = fabric;
+    this.#endpoint = `192.0.2.${fabric.size + 1}:8651`; // RFC 5737: documentation, never routed
+    fabric.set(this.#endpoint, this);
+  }
+
+  hold(phase: MigrationPhase): void {
+    this.#holdBefore = phase;
+  }
+
+  release(): void {
+    this.#holdBefore = undefined;
+    this.#released.resolve();
+    this.#released = Promise.withResolvers();
+  }
+
+  report(): HostReport {
+    const { totalMiB = 4096, ...traits } = this.traits;
+    const reserved = [...this.vms.values()]
+      .filter((vm) => vm.state !== 'stopped')
+      .reduce((sum, vm) => sum + vm.definition.memoryMiB * MiB, 0);
+    return {
+      name: this.name,
+      version: '0.1.0',
+      protocolVersion: 1,
+      keyHash: this.#keyHash,
+      qemu: { version: '7.2.22 (Debian)', machines: ['pc-q35-7.2', 'pc-q35-7.1'], accel: 'tcg', capabilities: ['multifd'] },
+      cpus: 2,
+      memory: { total: totalMiB * MiB, available: totalMiB * MiB - reserved, reserved },
+      bridges: ['br0'],
+      migrationEndpoints: [this.#endpoint],
+      canSeal: true,
+      vms: [...this.vms.keys()].map((vm) => this.#agentVm(vm)),
+      ...traits,
+    };
+  }
+
+  handlers(): Handlers<typeof agentApi> {
+    const all: Handlers<typeof agentApi> = {
+      host: async () => this.report(),
+      defineVm: async ({ body }) => {
+        if (this.vms.has(body.name)) throw new SealiftError('already_exists', `this host has a VM ${body.name} already`);
+        this.vms.set(body.name, { definition: body, state: 'stopped' });
+        return this.#agentVm(body.name);
+      },
+      getVm: async ({ params }) => this.#agentVm(params.vm),
+      startVm: async ({ params }) => this.#change(params.vm, ['stopped', 'crashed'], 'running'),
+      stopVm: async ({ params, body }) =>
+        this.#change(params.vm, ['running', 'paused', ...(body.force ? (['stopped'] as const) : [])], 'stopped'),
+      removeVm: async ({ params }) => {
+        this.#change(params.vm, ['stopped', 'crashed'], 'stopped');
+        this.vms.delete(params.vm);
+        return {};
+      },
+      consoleOfVm: async ({ params }) => {
+        if (this.#vm(params.vm).state !== 'running')
+          throw new SealiftError('wrong_state', `${params.vm} is not running: it has no console`);
+        return new PassThrough(); // a guest that says back what it is told
+      },
+
+      offerKey: async ({ body }) => {
+        const offered = offerKey();
+        this.#offered.set(body.migration, offered);
+        return { publicKey: offered.publicKey.toString('base64url') };
+      },
+      incoming: async ({ body }) => this.#incoming(body),
+      outgoing: async ({ body }) => this.#outgoing(body),
+      getAttempt: async ({ params }) => this.#attempt(params.migration).report,
+      cancelAttempt: async ({ params }) => this.#cancel(params.migration).report,
+      watchAttempt: ({ params }, signal) => this.#watch(params.migration, signal),
+    };
+    return this.#recorded(all);
+  }
+
+  #recorded(all: Handlers<typeof agentApi>): Handlers<typeof agentApi> {
+    const entries = Object.entries(all) as [keyof typeof agentApi, (...input: never[]) => unknown][]; // its own keys and values
+    const recorded = entries.map(([name, handler]) => [
+      name,
+      (...input: never[]) => {
+        this.calls.push(name);
+        const failure = this.failures.get(name);
+        if (failure) return Promise.reject(failure);
+        return handler(...input);
+      },
+    ]);
+    return Object.fromEntries(recorded) as Handlers<typeof agentApi>; // the same names, and functions of the same types
+  }
+
+  #vm(name: string) {
+    const vm = this.vms.get(name);
+    if (!vm) throw new SealiftError('not_found', `this host has no VM ${name}`);
+    return vm;
+  }
+
+  #agentVm(name: string): AgentVm {
+    return { ...this.#vm(name), log: `/var/lib/sealift/agent/vms/${name}/serial.log` };
+  }
+
+  #change(name: string, from: VmState[], to: VmState): AgentVm {
+    const vm = this.#vm(name);
+    if (!from.includes(vm.state)) throw new SealiftError('wrong_state', `${name} is ${vm.state}`);
+    vm.state = to;
+    return this.#agentVm(name);
+  }
+
+  #attempt(migration: string): FakeAttempt {
+    const attempt = this.attempts.get(migration);
+    if (!attempt) throw new SealiftError('not_found', `this host knows no migration ${migration}`);
+    return attempt;
+  }
+
+  async *#watch(migration: string, signal: AbortSignal) {
+    yield* this.#attempt(migration).watch(signal);
+  }
+
+  /** Unwraps the key, and keeps no more of it than shows whether both sides have the same. */
+  #accept(spec: MigrationSpec, key: WrappedKey, vm: string, role: 'source' | 'destination'): FakeAttempt {
+    const self = spec[role];
+    if (self.name !== this.name || self.keyHash !== this.#keyHash)
+      throw new SealiftError('invalid_request', `this host is not the spec's ${role}`);
+    const offered = this.#offered.get(spec.migration);
+    if (!offered) throw new SealiftError('invalid_request', 'no key was offered for this attempt');
+    const context = contextOf(spec);
+    const secret = createHash('sha256')
+      .update(context)
+      .update(openKey(key, offered, context))
+      .digest('hex');
+    const attempt = new FakeAttempt({ migration: spec.migration, attempt: spec.attempt, role, vm, phase: 'preparing' }, secret);
+    this.attempts.set(spec.migration, attempt);
+    return attempt;
+  }
+
+  #incoming({ spec, key, vm }: IncomingRequest): { endpoints: string[] } {
+    if (this.vms.has(vm.name)) throw new SealiftError('already_exists', `this host has a VM ${vm.name} already`);
+    this.#accept(spec, key, vm.name, 'destination');
+    this.vms.set(vm.name, { definition: vm, state: 'moving-in', migration: spec.migration });
+    return { endpoints: [this.#endpoint] };
+  }
+
+  #outgoing({ spec, key, vm: name, endpoints }: OutgoingRequest) {
+    const vm = this.#vm(name);
+    const { state } = vm;
+    if (state !== 'running' && state !== 'paused') throw new SealiftError('wrong_state', `${name} is ${state}`);
+    const attempt = this.#accept(spec, key, name, 'source');
+    Object.assign(vm, { state: 'moving-out', migration: spec.migration });
+    const peer = this.#fabric.get(endpoints[0] ?? '');
+    void this.#move(attempt, peer, state);
+    return attempt.report;
+  }
+
+  async #move(attempt: FakeAttempt, peer: FakeHost | undefined, state: VmState): Promise<void> {
+    const { migration, vm } = attempt.report;
+    const theirs = peer?.attempts.get(migration);
+    for (const phase of ['connecting', 'copying', 'switching-over', 'granted', 'releasing', 'completed'] as const) {
+      await new Promise(setImmediate);
+      while (this.#holdBefore === phase && !attempt.ended)
+        await Promise.race([this.#released.promise, new Promise((wake) => setTimeout(wake, 5))]);
+      if (attempt.ended) return;
+      const granted = phase === 'releasing' || phase === 'completed';
+      if (!peer || !theirs || (theirs.ended && !granted) || theirs.secret !== attempt.secret) {
+        attempt.enter('failed', { code: 'hello', message: `the destination did not confirm a channel; VM ${vm} runs on here` });
+        this.#settle(vm, state);
+        return;
+      }
+      attempt.enter(phase);
+      if (phase === 'releasing') {
+        peer.#settle(vm, state);
+        theirs.enter('completed');
+      } else if (phase === 'completed') this.vms.delete(vm);
+      else theirs.enter(phase);
+    }
+  }
+
+  #settle(name: string, state: VmState): void {
+    const vm = this.#vm(name);
+    vm.state = state;
+    delete vm.migration;
+  }
+
+  #cancel(migration: string): FakeAttempt {
+    const attempt = this.#attempt(migration);
+    const { phase, role, vm } = attempt.report;
+    if (!['preparing', 'connecting', 'copying', 'switching-over'].includes(phase)) {
+      throw new SealiftError('wrong_state', `migration ${migration} is ${phase}; it cannot be cancelled any more`);
+    }
+    attempt.enter('cancelled', { code: 'cancelled', message: `cancelled while ${phase}; VM ${vm} runs on at the source` });
+    if (role === 'destination') this.vms.delete(vm);
+    else {
+      this.#settle(vm, 'running');
+      for (const peer of this.#fabric.values()) if (peer !== this && peer.attempts.get(migration)?.ended === false) peer.#cancel(migration);
+    }
+    return attempt;
+  }
+}
+
+function openKey(wrapped: WrappedKey, offered: OfferedKey, context: Buffer): Buffer {
+  try {
+    return unwrapKey(wrapped, offered, context);
+  } catch (cause) {
+    throw new SealiftError('invalid_request', 'the key was not wrapped for this host and spec', { cause });
+  }
+}

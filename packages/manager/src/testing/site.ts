@@ -1,0 +1,105 @@
+/** A whole site in one process: a manager and two pretended hosts, talking over real TLS and HTTP on loopback. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Client, createClient, type Migration, publicApi, type VmDefinition } from '@sealift/contract';
+import pino from 'pino';
+import type { Identity } from '../agents/identity.ts';
+import { type Manager, startManager } from '../manager.ts';
+import { TestCa } from './certificates.ts';
+import { FakeAgent } from './fake-agent.ts';
+import type { Fabric } from './fake-host.ts';
+import { definitionOf } from './records.ts';
+
+export class Site {
+  readonly ca: TestCa;
+  readonly alpha: FakeAgent;
+  readonly bravo: FakeAgent;
+  readonly directory = mkdtempSync(join(tmpdir(), 'sealift-site-'));
+  readonly #identity: Identity;
+  #manager: Manager | undefined;
+
+  private constructor(ca: TestCa, identity: Identity, alpha: FakeAgent, bravo: FakeAgent) {
+    this.ca = ca;
+    this.#identity = identity;
+    this.alpha = alpha;
+    this.bravo = bravo;
+  }
+
+  /** With both hosts added; stop it with {@link close}. */
+  static async start(): Promise<Site> {
+    const ca = await TestCa.create();
+    const fabric: Fabric = new Map();
+    const start = async (name: string) => FakeAgent.start(name, await ca.issue(`${name}.agent.sealift`), fabric);
+    const site = new Site(ca, await ca.issue('manager.sealift'), await start('alpha'), await start('bravo'));
+    try {
+      await site.startManager();
+      for (const agent of [site.alpha, site.bravo]) {
+        await site.client.addHost({ body: { name: agent.host.name, endpoint: agent.endpoint } });
+      }
+      return site;
+    } catch (error) {
+      await site.close();
+      throw error;
+    }
+  }
+
+  get socket(): string {
+    return join(this.directory, 'manager.sock');
+  }
+
+  get url(): string {
+    if (!this.#manager) throw new Error('the manager is not running');
+    return this.#manager.url;
+  }
+
+  get client(): Client<typeof publicApi> {
+    return createClient(publicApi, this.url, fetch, 'manager_unreachable');
+  }
+
+  async startManager(): Promise<void> {
+    this.#manager = await startManager({
+      state: join(this.directory, 'state'),
+      socket: this.socket,
+      listen: { host: '127.0.0.1', port: 0 },
+      identity: this.#identity,
+      log: pino({ level: process.env['SEALIFT_TEST_LOG'] ?? 'silent' }),
+      pollMs: 100,
+    });
+  }
+
+  async stopManager(): Promise<void> {
+    await this.#manager?.close();
+    this.#manager = undefined;
+  }
+
+  /** A VM that runs on alpha. */
+  async running(name: string, changes: Partial<VmDefinition> = {}): Promise<void> {
+    await this.client.createVm({ body: { host: 'alpha', definition: definitionOf(name, changes) } });
+    await this.client.startVm({ params: { vm: name } });
+  }
+
+  /** Everything the manager tells of a migration until its stream ends. */
+  async watch(migration: string): Promise<Migration[]> {
+    const states: Migration[] = [];
+    for await (const state of this.client.watchMigration({ params: { migration } })) states.push(state);
+    return states;
+  }
+
+  /** The first state of a migration in this phase; fails when it ends in another. */
+  async reaches(migration: string, phase: Migration['phase']): Promise<Migration> {
+    for await (const state of this.client.watchMigration({ params: { migration } })) {
+      if (state.phase === phase) return state;
+    }
+    throw new Error(`migration ${migration} ended without having been ${phase}`);
+  }
+
+  async close(): Promise<void> {
+    await this.stopManager();
+    for (const agent of [this.alpha, this.bravo]) {
+      agent.host.release();
+      await agent.stop();
+    }
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
