@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { Listr, type ListrTask } from 'listr2';
-import { type Lab, labOf, requireRoot, saveLogs, takeDown } from '../lab/lifecycle.ts';
+import { type Lab, labOf, requireAbsent, requireRoot, saveLogs, takeDown } from '../lab/lifecycle.ts';
 import { untilInterrupted } from '../system/interrupt.ts';
 import { abortable } from './abortable.ts';
 import { accountOf } from './account.ts';
@@ -62,6 +62,7 @@ const play = async (lab: Lab, signal: AbortSignal): Promise<DemoResult> => {
 const main = async (): Promise<number> => {
   requireRoot();
   const lab = labOf('demo');
+  await requireAbsent(lab); // one that is there is not this run's to take down
   using interrupted = untilInterrupted();
   let result: DemoResult | undefined;
   let failure: unknown;

@@ -5,7 +5,7 @@ import { MarkerSet } from '../capture/markers.ts';
 import type { CheckerResult } from '../guest/checker.ts';
 import { type GuestImage, guestImage } from '../guest/image.ts';
 import { type ManagerClient, managerClient } from '../lab/api.ts';
-import { bringUp, type Lab, requireAbsent } from '../lab/lifecycle.ts';
+import { bringUp, type Lab } from '../lab/lifecycle.ts';
 import { guestDefinition, guestHost, guestName } from '../lab/vm.ts';
 import { Workload } from '../workload/client.ts';
 import { judge } from './judge.ts';
@@ -74,7 +74,6 @@ export class Story implements AsyncDisposable {
   }
 
   async #prepare(progress: Progress): Promise<string> {
-    await requireAbsent(this.#lab);
     this.#image = await guestImage(progress);
     return '';
   }

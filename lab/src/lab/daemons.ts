@@ -8,7 +8,7 @@ import type { Host, Plan } from '../topology/plan.ts';
 import type { LabPaths } from './paths.ts';
 import { recordProcess } from './record.ts';
 
-const sealift = process.env['SEALIFT_SHIM'] ?? fileURLToPath(new URL('../../../bin/sealift', import.meta.url));
+const sealift = fileURLToPath(new URL('../../../bin/sealift', import.meta.url));
 
 /** To load the program and to serve: a second on an idle machine, many on a busy one. */
 const readyWithinMs = 60_000;
