@@ -29,13 +29,15 @@ export type Finished = ChannelSecrets;
 
 /** The source's side. Call {@link begin}, then {@link finish} with the answer; {@link free} on every path. */
 export class SourceHello {
-  readonly #pair = new KeyPair();
+  readonly #pair: KeyPair;
   readonly #m1: Buffer;
   readonly #keys: HelloKeys;
   readonly #context: Uint8Array;
   readonly #channel: number;
 
-  constructor(identity: HelloIdentity, keys: HelloKeys, context: Uint8Array) {
+  /** @param pair a fresh one for each hello; taken. A fixed one for test vectors only */
+  constructor(identity: HelloIdentity, keys: HelloKeys, context: Uint8Array, pair: KeyPair = new KeyPair()) {
+    this.#pair = pair;
     this.#keys = keys;
     this.#context = context;
     this.#channel = identity.channel;
@@ -82,9 +84,18 @@ export class DestinationHello {
     this.#channel = channel;
   }
 
-  /** @returns `undefined` where the source's public key is of low order */
-  static answering(m1: Buffer, ephemeral: Uint8Array, channel: number, keys: HelloKeys, context: Uint8Array): DestinationHello | undefined {
-    const pair = new KeyPair();
+  /**
+   * @param pair a fresh one for each hello; freed. A fixed one for test vectors only
+   * @returns `undefined` where the source's public key is of low order
+   */
+  static answering(
+    m1: Buffer,
+    ephemeral: Uint8Array,
+    channel: number,
+    keys: HelloKeys,
+    context: Uint8Array,
+    pair: KeyPair = new KeyPair(),
+  ): DestinationHello | undefined {
     try {
       const shared = pair.exchange(ephemeral);
       if (!shared) return undefined;
