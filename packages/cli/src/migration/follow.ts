@@ -7,8 +7,10 @@ export interface FollowOptions {
   readonly signal?: AbortSignal;
   /** Told when the manager stops answering: the migration itself does not need it. */
   readonly onLost?: (error: SealiftError) => void;
-  /** Times to ask again after the manager stopped answering, a second apart. */
+  /** Times to ask again after the manager stopped answering. */
   readonly retries?: number;
+  /** Between two of them. */
+  readonly pauseMs?: number;
 }
 
 type Source = Pick<Manager, 'watchMigration'>;
@@ -19,7 +21,7 @@ export const isFinal = ({ phase }: Migration): boolean => finalPhases.includes(p
 export async function* follow(
   manager: Source,
   id: string,
-  { signal, onLost, retries = 60 }: FollowOptions = {},
+  { signal, onLost, retries = 60, pauseMs = 1000 }: FollowOptions = {},
 ): AsyncGenerator<Migration> {
   let heard = false;
   for (let left = retries; ; ) {
@@ -36,7 +38,7 @@ export async function* follow(
       const error = asLost(cause);
       if (!heard || left === 0) throw error;
       if (left-- === retries) onLost?.(error);
-      await sleep(1000, undefined, signal && { signal });
+      await sleep(pauseMs, undefined, signal && { signal });
     }
   }
 }

@@ -13,11 +13,15 @@ const leaveKey = 0x1d;
  * alone does not end it: what the guest answers is still to come.
  */
 export async function openConsole(address: ManagerAddress, vm: string, io: Io): Promise<void> {
-  const socket = await openSocket(address, pathOf(publicApi.consoleOfVm, { vm }));
   const { stdin, stdout } = process;
   const terminal = stdin.isTTY;
+  const socket = new WebSocket(socketUrl(address, pathOf(publicApi.consoleOfVm, { vm })), {
+    handshakeTimeout: 30_000,
+    perMessageDeflate: false,
+  });
   const leave = (): void => socket.close(1000);
 
+  // Before anything is waited for: the first bytes may come in one piece with the answer to the handshake.
   socket.on('message', (data: Buffer) => {
     if (stdout.write(data)) return;
     socket.pause();
@@ -26,7 +30,8 @@ export async function openConsole(address: ManagerAddress, vm: string, io: Io): 
   const closed = new Promise<{ code: number; reason: string }>((resolve) => {
     socket.once('close', (code, reason) => resolve({ code, reason: reason.toString() }));
   });
-  socket.on('error', () => {}); // the close that follows says it
+  socket.on('error', () => {}); // said by what waits for the opening, and after it by the close that follows
+  await opening(socket, address);
 
   const type = async (): Promise<void> => {
     for await (const chunk of stdin as AsyncIterable<Buffer>) {
@@ -60,8 +65,7 @@ export async function openConsole(address: ManagerAddress, vm: string, io: Io): 
 }
 
 /** @throws SealiftError the manager's own where it refused, else `manager_unreachable` */
-async function openSocket(address: ManagerAddress, path: string): Promise<WebSocket> {
-  const socket = new WebSocket(socketUrl(address, path), { handshakeTimeout: 30_000, perMessageDeflate: false });
+async function opening(socket: WebSocket, address: ManagerAddress): Promise<void> {
   const refused = new Promise<never>((_, reject) => {
     socket.once('unexpected-response', (_request, response) => {
       let text = '';
@@ -76,7 +80,6 @@ async function openSocket(address: ManagerAddress, path: string): Promise<WebSoc
     throw new SealiftError('manager_unreachable', `no manager answers at ${nameOf(address)}: ${cause.message}`, { cause });
   });
   await Promise.race([opened, refused]);
-  return socket;
 }
 
 function refusalOf(status: number | undefined, text: string): SealiftError {

@@ -1,0 +1,53 @@
+/** Runs bin/sealift as people do. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+
+const program = join(import.meta.dirname, '../../../../bin/sealift');
+
+export interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ended>;
+  /** Resolves once this has been said on standard error. Rejects where the program ends without. */
+  said(words: string): Promise<void>;
+}
+
+export function start(manager: string, args: readonly string[], input?: string): Running {
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const child = spawn(program, args, { env: { ...env, SEALIFT_MANAGER: manager }, stdio: ['pipe', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  const ended = new Promise<Ended>((resolve) => child.once('close', (status) => resolve({ status, stdout, stderr })));
+  const waiting = new Set<() => void>();
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    for (const look of waiting) look();
+  });
+  child.stdin.on('error', () => {}); // a program that has ended reads no more
+  if (input !== undefined) child.stdin.end(input);
+  return {
+    child,
+    ended,
+    said: (words) =>
+      new Promise<void>((resolve, reject) => {
+        const look = (): void => {
+          if (!stderr.includes(words)) return;
+          waiting.delete(look);
+          resolve();
+        };
+        waiting.add(look);
+        look();
+        void ended.then(() => reject(new Error(`it ended without saying "${words}":\n${stderr}`)));
+      }),
+  };
+}
+
+export const sealift = (manager: string, ...args: string[]): Promise<Ended> => start(manager, args, '').ended;
