@@ -16,7 +16,7 @@ test('what is piped in reaches the guest, and what it answers comes out until th
       socket.close(1000);
     });
   };
-  const { status, stdout, stderr } = await start(manager.url, ['vm', 'console', 'demo'], 'root\n').ended;
+  const { status, stdout, stderr } = await start(manager.url, ['vm', 'console', 'demo'], { input: 'root\n' }).ended;
   assert.deepEqual([status, stdout, stderr], [0, 'login: hello root\n', '']);
   assert.deepEqual(manager.calls, [{ route: 'consoleOfVm', params: { vm: 'demo' }, body: undefined }]);
 });
@@ -28,7 +28,7 @@ test('bytes that are no text come through whole', async () => {
     for (let at = 0; at < bytes.length; at += 10_000) socket.send(bytes.subarray(at, at + 10_000));
     socket.close(1000);
   };
-  const { child, ended } = start(manager.url, ['vm', 'console', 'demo'], '');
+  const { child, ended } = start(manager.url, ['vm', 'console', 'demo'], { input: '' });
   child.stdout?.setEncoding('hex');
   const { stdout } = await ended;
   assert.equal(stdout.length, 600_000);
@@ -52,7 +52,7 @@ test('Ctrl-C leaves where input is no terminal', async () => {
 test('a console that breaks off is no orderly end', async () => {
   await using manager = await FakeManager.start({ consoleOfVm: () => ({}) });
   manager.onConsole = (socket) => socket.close(1011, 'the host is gone');
-  const { status, stderr } = await start(manager.url, ['vm', 'console', 'demo'], '').ended;
+  const { status, stderr } = await start(manager.url, ['vm', 'console', 'demo'], { input: '' }).ended;
   assert.equal(status, 9);
   assert.match(stderr, /broke off: the host is gone/);
 });

@@ -44,8 +44,8 @@ export async function openConsole(address: ManagerAddress, vm: string, io: Io): 
   };
 
   if (terminal) {
-    io.note(`Console of ${vm}; leave with Ctrl-]`);
     stdin.setRawMode(true);
+    io.note(`Console of ${vm}; leave with Ctrl-]\r`);
   }
   process.once('SIGINT', leave);
   process.once('SIGTERM', leave);
