@@ -1,4 +1,5 @@
 /** The daemon: checks the host, takes hold of what runs, serves, and lets go of it again. */
+import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
@@ -14,7 +15,6 @@ import { Journal, JournalCorrupt, JournalError } from './journal.ts';
 import { lock } from './lock.ts';
 import type { AgentOptions, ListenAddress } from './options.ts';
 import { VmHost } from './vms/host.ts';
-import { vmPaths } from './vms/paths.ts';
 
 export interface RunningAgent {
   readonly host: AgentHost;
@@ -86,9 +86,9 @@ async function prepareDirectories(options: AgentOptions): Promise<void> {
     }
   }
   try {
-    checkSocketPath(vmPaths(options.state, options.run, 'x'.repeat(63)).spareQmpSocket);
+    checkSocketPath(join(options.run, 'migrations', randomUUID(), 'channel-255.sock'));
   } catch (error) {
-    throw new CannotStart(`--run ${options.run} is too long: the sockets of a VM would not fit into what Linux allows`, { cause: error });
+    throw new CannotStart(`--run ${options.run} is too long: the sockets in it would not fit into what Linux allows`, { cause: error });
   }
 }
 

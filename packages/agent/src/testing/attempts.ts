@@ -1,10 +1,10 @@
 /** A double of Attempts: it moves nothing, and says what it was asked. */
-import { type AttemptReport, SealiftError } from '@sealift/contract';
+import { type AttemptReport, type OutgoingRequest, SealiftError } from '@sealift/contract';
 import type { AgentHost, Attempts } from '../attempts.ts';
 
 export class FakeAttempts implements Attempts {
   readonly host: AgentHost;
-  /** What {@link watch} yields, one after the other. */
+  /** What {@link watch} yields, one after the other; {@link outgoing} lets an attempt pass through all of a good one's life. */
   readonly reports: AttemptReport[] = [];
   recovered = false;
 
@@ -26,8 +26,11 @@ export class FakeAttempts implements Attempts {
     return { endpoints: this.host.migrationListen.map(({ endpoint }) => endpoint) };
   }
 
-  outgoing(): Promise<AttemptReport> {
-    return this.get('any');
+  async outgoing({ spec: { migration, attempt }, vm }: OutgoingRequest): Promise<AttemptReport> {
+    const phases = ['preparing', 'copying', 'completed'] as const;
+    const reports = phases.map((phase) => ({ migration, attempt, role: 'source' as const, vm, phase }));
+    this.reports.push(...reports);
+    return reports[0] ?? this.get(migration);
   }
 
   async get(migration: string): Promise<AttemptReport> {

@@ -302,6 +302,29 @@ test('what a crash left of a VM that was never acknowledged is no VM; a damaged 
   assert.equal(readdirSync(join(directory, 'state/vms')).length, 1);
 });
 
+test('a guest that powers off leaves a stopped VM and no QEMU, also when no agent was there to hear of it', async () => {
+  // A boot sector: outw(0x604, 0x2000), which is SLP_EN to q35's PM1a control register; then hlt for ever.
+  const sector = Buffer.alloc(1024 * 1024); // the firmware reads no disk of less than a cylinder
+  sector.set([0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xf4, 0xeb, 0xfd]);
+  sector.writeUInt16LE(0xaa55, 510);
+  const path = join(directory, 'poweroff.raw');
+  await writeFile(path, sector);
+  const first = await open();
+  const vm = await first.define({ ...definition('brief'), disks: [{ path, format: 'raw', shared: false }] });
+  const qemu = note(await first.start('brief'));
+  await vm.exited;
+  await until('it is stopped and cleared up', () => vm.state === 'stopped' && !existsSync(vm.paths.runDirectory));
+  assert.equal(vm.crashed, undefined);
+  assert.equal(await isAlive(qemu), false);
+
+  const again = note(await first.start('brief'));
+  first.close();
+  const second = await open();
+  const found = second.vm('brief');
+  await until('it is stopped and cleared up', () => found.state === 'stopped' && !existsSync(found.paths.runDirectory));
+  assert.equal(await isAlive(again), false);
+});
+
 test('the console serves one at a time, and the next when that one has gone', async () => {
   const host = await open();
   await host.define(definition('talker'));

@@ -2,7 +2,7 @@
 import { access } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { SealiftError, type VmDefinition } from '@sealift/contract';
-import { findQemu } from '@sealift/hypervisor';
+import { checkSocketPath, findQemu } from '@sealift/hypervisor';
 import type { Logger } from 'pino';
 import { Undo } from '../undo.ts';
 import { loadRecords, removeRecord, saveRecord, type VmRecord } from './definitions.ts';
@@ -223,11 +223,12 @@ export class VmHost {
     return socket;
   }
 
-  /** The name is taken from here on, or refused. */
+  /** The name is taken from here on, or refused. @throws SealiftError `already_exists`; HypervisorError `definition` where its sockets' paths would be too long */
   #claim(record: VmRecord): Vm {
     const { name } = record.definition;
     const there = this.#vms.get(name);
     if (there) throw new SealiftError('already_exists', `this host has a VM ${name} already; it is ${there.state}`);
+    checkSocketPath(vmPaths(this.#options.state, this.#options.run, name).spareQmpSocket); // the longest of them
     return this.#add(record);
   }
 
