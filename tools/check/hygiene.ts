@@ -40,17 +40,31 @@ function checkHandOver(path: string, text: string): Finding[] {
   }));
 }
 
+/** A promise that names a test which is gone is no longer shown by anything. */
+function checkEvidence(path: string, text: string, files: ReadonlySet<string>): Finding[] {
+  return [...text.matchAll(/`([\w./-]+\.ts)`/g)]
+    .filter(({ 1: file = '' }) => !files.has(file))
+    .map(({ 1: file, index }) => ({
+      path,
+      line: text.slice(0, index).split('\n').length,
+      rule: 'evidence',
+      message: `names ${file}, which does not exist`,
+    }));
+}
+
 export const hygiene: Check = {
   name: 'hygiene',
   async run(root) {
     const findings: Finding[] = [];
     const read = (path: string): Promise<string> => readFile(join(root, path), 'utf8');
-    for (const path of await filesOf(root)) {
+    const files = await filesOf(root);
+    for (const path of files) {
       if (/\.(png|gz|img|ico|woff2)$/.test(path)) continue;
       const text = await read(path);
       findings.push(...checkLength(path, text));
       if (path.endsWith('package-lock.json')) findings.push(...checkLock(path, text));
       if (path.startsWith('packages/cli/') && path.endsWith('.ts')) findings.push(...checkHandOver(path, text));
+      if (path === 'SPECIFICATION.md') findings.push(...checkEvidence(path, text, new Set(files)));
       if (path.endsWith('.md')) findings.push(...(await checkLinks(root, path, read)));
     }
     return findings;
