@@ -22,7 +22,7 @@ export function agentCommand(): Command {
     )
     .requiredOption('--cert <file>', "this host's certificate (PEM)")
     .requiredOption('--key <file>', 'its key (PEM)')
-    .requiredOption('--ca <file>', 'the authority that issued it and the manager’s (PEM)')
+    .requiredOption('--ca <file>', "the authority that issued it, and the manager's (PEM)")
     .option('--accel <auto|kvm|tcg>', 'how QEMU runs guests', 'auto')
     .option('--memory <MiB>', 'memory for all VMs together (default: what the host has available)')
     .option('--qemu <path>', 'the QEMU program', 'qemu-system-x86_64')

@@ -87,6 +87,7 @@ test('a VM is defined, started, stopped and removed; each order that makes no se
   assert.equal(vm.state, 'running');
   assert.equal(await queryRunState(vm.monitor), 'running');
   assert.equal(vm.report().pid, qemu.pid);
+  assert.ok(Math.abs(Date.now() - (vm.report().startedAt ?? 0)) < 60_000);
   await assert.rejects(host.start('web'), code('wrong_state'));
   await assert.rejects(host.remove('web'), code('wrong_state'));
 
@@ -263,6 +264,17 @@ test('while a VM moves, its QEMU may go without the host touching anything; afte
   assert.equal(vm.migration, migration);
   vm.setMoving(undefined);
   await until('it counts as crashed', () => vm.state === 'crashed' && !existsSync(vm.paths.runDirectory));
+});
+
+test('no migration takes hold of a VM that is being stopped', async () => {
+  const host = await open({ powerdownMs: 600_000 });
+  await host.define(definition('busy'));
+  const vm = await host.start('busy');
+  note(vm);
+  const polite = host.stop('busy', false);
+  assert.throws(() => vm.setMoving('moving-out', migration), code('wrong_state'));
+  await host.stop('busy', true);
+  await polite;
 });
 
 test('a released VM is gone from this host', async () => {

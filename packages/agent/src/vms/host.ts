@@ -89,7 +89,7 @@ export class VmHost {
   /** @throws SealiftError `already_exists` */
   async define(definition: VmDefinition): Promise<Vm> {
     const vm = this.#claim({ definition });
-    return vm.turns.take(async () => {
+    return vm.order(async () => {
       try {
         await saveRecord(vm.paths, vm.record);
         return vm;
@@ -103,7 +103,7 @@ export class VmHost {
   /** @throws SealiftError `wrong_state`, `migrating`, `no_room`; HypervisorError. Nothing is left of a start that failed */
   async start(name: string): Promise<Vm> {
     const vm = this.vm(name);
-    await vm.turns.take(async () => {
+    await vm.order(async () => {
       this.#requireOurs(vm);
       if (vm.link) throw new SealiftError('wrong_state', `${name} is ${vm.state}: it cannot be started`);
       if (vm.crashed !== undefined) {
@@ -130,7 +130,7 @@ export class VmHost {
     const stopping = new AbortController();
     if (force) for (const [other, its] of this.#stopping) if (its === vm) other.abort();
     if (!force) this.#stopping.set(stopping, vm);
-    const turn = vm.turns.take(async () => {
+    const turn = vm.order(async () => {
       this.#requireOurs(vm);
       if (!vm.link) {
         if (force && vm.state === 'stopped') return; // an earlier stop got there first
@@ -147,7 +147,7 @@ export class VmHost {
   /** Forgets a VM that does not run; its disks stay. @throws SealiftError `wrong_state`, `migrating` */
   async remove(name: string): Promise<void> {
     const vm = this.vm(name);
-    await vm.turns.take(async () => {
+    await vm.order(async () => {
       this.#requireOurs(vm);
       if (vm.link) throw new SealiftError('wrong_state', `${name} is ${vm.state}; stop it first`);
       await this.#forget(vm, 'quit');
@@ -280,7 +280,7 @@ export class VmHost {
         if (vm.link.gone) await this.#clearUp(vm, 'unexpectedly');
         else {
           await vm.link.refresh();
-          if (vm.link.runState !== 'shutdown') return;
+          if (vm.link.runState !== 'shutdown' || vm.moving) return;
           await powerOff(vm, 'quit', this.#log);
           this.#log.info({ vm: vm.name }, 'the guest powered off');
         }

@@ -1,9 +1,12 @@
 /** The agent's hold on one QEMU process: its monitor, what state it is in, and when it has gone. */
+import { uptime } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isAlive, type Monitor, type ProcessId, QmpClient, type QmpEvent, queryRunState, type RunState } from '@sealift/hypervisor';
 import type { Logger } from 'pino';
 import type { VmPaths } from './paths.ts';
 
+/** USER_HZ is 100 wherever sealift runs. */
+const msPerTick = 10;
 /** QMP closes a moment before the process ends. */
 const pollMs = 10;
 const reconnectMs = 1000;
@@ -14,8 +17,8 @@ const changes = new Set(['STOP', 'RESUME', 'SUSPEND', 'WAKEUP', 'SHUTDOWN', 'RES
 
 export class QemuLink {
   readonly process: ProcessId;
-  /** Milliseconds since the epoch; undefined for a QEMU that an earlier agent started. */
-  readonly startedAt: number | undefined;
+  /** Milliseconds since the epoch, to a second: what the kernel says of the process, so that it outlives the agent. */
+  readonly startedAt: number;
   /** Resolves when the process has been seen gone; never while the agent lets go of a QEMU that runs on. */
   readonly exited: Promise<void>;
   readonly #paths: VmPaths;
@@ -31,12 +34,9 @@ export class QemuLink {
    * @param qemu a process that was just started with its monitor, or one that was found, whose monitor {@link QemuLink.reach} connects
    * @param poweredOff called whenever QEMU is seen in the state `shutdown`: the guest has powered off, and -no-shutdown keeps QEMU
    */
-  constructor(
-    qemu: { process: ProcessId; monitor?: Monitor; startedAt?: number },
-    context: { paths: VmPaths; log: Logger; poweredOff: () => void },
-  ) {
+  constructor(qemu: { process: ProcessId; monitor?: Monitor }, context: { paths: VmPaths; log: Logger; poweredOff: () => void }) {
     this.process = qemu.process;
-    this.startedAt = qemu.startedAt;
+    this.startedAt = Math.round(Date.now() - uptime() * 1000 + qemu.process.startTicks * msPerTick);
     this.exited = this.#exited.promise;
     this.#paths = context.paths;
     this.#log = context.log;

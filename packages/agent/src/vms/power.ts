@@ -91,7 +91,7 @@ export async function powerOn(vm: Vm, how: PowerOn, context: PowerContext, undo:
     deadlineMs: startDeadlineMs(definition.memoryMiB),
     ...(how.signal && { signal: how.signal }),
   });
-  const link = new QemuLink({ ...running, startedAt: Date.now() }, { paths, log: context.log, poweredOff: () => context.poweredOff(vm) });
+  const link = new QemuLink(running, { paths, log: context.log, poweredOff: () => context.poweredOff(vm) });
   undo.push(`end QEMU (process ${running.process.pid})`, async () => {
     vm.link = undefined;
     link.close();

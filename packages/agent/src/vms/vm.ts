@@ -15,13 +15,14 @@ const overheadBytes = 96 * MiB;
 
 export class Vm {
   readonly paths: VmPaths;
-  /** Starting, stopping, removing: one at a time. For VmHost. */
+  /** Whatever changes the VM takes its turn. For VmHost. */
   readonly turns = new Turns();
   readonly #released: () => void;
   #record: VmRecord;
   #link: QemuLink | undefined;
   #moving: { readonly how: Moving; readonly migration: string | undefined } | undefined;
   #reserved = false;
+  #orders = 0;
 
   /** @param released called when a migration lets go of the VM */
   constructor(record: VmRecord, paths: VmPaths, released: (vm: Vm) => void) {
@@ -111,7 +112,7 @@ export class Vm {
    * @throws SealiftError `wrong_state` while the VM is being started, stopped or removed
    */
   setMoving(moving: Moving | undefined, migration?: string): void {
-    if (moving !== undefined && !this.#moving && this.turns.busy) {
+    if (moving !== undefined && !this.#moving && this.#orders > 0) {
       throw new SealiftError('wrong_state', `${this.name} is being started, stopped or removed; try again when that is done`);
     }
     const before = this.#moving;
@@ -143,6 +144,16 @@ export class Vm {
   }
 
   // What follows is VmHost's to call: it keeps disk, processes and this object in step.
+
+  /** Takes a turn for somebody's order: until it is done, no migration takes hold of the VM. */
+  async order<T>(action: () => Promise<T>): Promise<T> {
+    this.#orders += 1;
+    try {
+      return await this.turns.take(action);
+    } finally {
+      this.#orders -= 1;
+    }
+  }
 
   get record(): VmRecord {
     return this.#record;
