@@ -45,7 +45,12 @@ export function lengthIsAllowed(type: number, length: number, channel: number, c
     case recordType.ping:
       return control && length === pingBytes(channels);
     case recordType.grant:
-      return control && length >= grantBytes(channels, 0) && length <= grantBytes(channels, maxDisks);
+      return (
+        control &&
+        length >= grantBytes(channels, 0) &&
+        length <= grantBytes(channels, maxDisks) &&
+        (length - grantBytes(channels, 0)) % u64 === 0
+      );
     case recordType.running:
       return control && length === 0;
     case recordType.aborted:
