@@ -42,6 +42,9 @@ const carryOut = async (command: Command): Promise<unknown> => {
 
 const answer = (value: Answer): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 
+// Even while an order waits for a guest that does not answer: nobody is there any more to hear of it.
+process.stdin.once('close', () => process.exit(0));
+
 for await (const line of createInterface({ input: process.stdin })) {
   try {
     answer({ ok: true, result: await carryOut(JSON.parse(line)) });
@@ -49,4 +52,3 @@ for await (const line of createInterface({ input: process.stdin })) {
     answer({ ok: false, problem: error instanceof Error ? error.message : String(error) });
   }
 }
-process.exit(0);
