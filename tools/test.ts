@@ -72,6 +72,6 @@ const sum = (key: keyof typeof nothingCounted): number => outcomes.reduce((total
 console.log('\nall phases:');
 for (const key of Object.keys(nothingCounted) as (keyof typeof nothingCounted)[]) console.log(`  ${key.padEnd(10)} ${sum(key)}`); // its own keys
 console.log(`  duration   ${((performance.now() - start) / 1000).toFixed(1)} s`);
-for (const problem of problems) console.log(`FAILED  ${problem}`);
+for (const problem of problems) console.log(`FAILED  ${problem.replaceAll(`${root}/`, '')}`);
 console.log(problems.length === 0 ? 'npm test: ok' : 'npm test: FAILED');
 process.exitCode = problems.length === 0 ? 0 : 1;

@@ -15,14 +15,15 @@ test('a phase that passes has its tests counted and no problem', async () => {
 
 test('a failing test fails the phase and the others still count', async () => {
   const { counts, problems } = await run([fixture('fails.ts'), fixture('passes.ts')]);
-  assert.deepEqual(problems, ['trial: 1 failed']);
+  assert.deepEqual(problems, [`trial: ${fixture('fails.ts')}: fails`]);
   assert.equal(counts.passed, 2);
 });
 
 test('a file that never ends is a failure, not a hang', async () => {
   const { counts, problems } = await run([fixture('stays-open.ts')], 2);
   assert.equal(counts.failed, 1);
-  assert.deepEqual(problems, ['trial: 1 failed']);
+  assert.equal(problems.length, 1);
+  assert.match(problems[0] ?? '', /stays-open\.ts/);
 });
 
 test('a file without a test is a failure', async () => {

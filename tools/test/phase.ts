@@ -33,7 +33,7 @@ export async function runPhase(phase: Phase, output: 'inherit' | 'ignore' = 'inh
     const status = await runNode(phase, tallyFile, output);
     const text = await readFile(tallyFile, 'utf8').catch(() => '');
     // The tally is ours, written by tally.ts; nothing at all is written where the runner itself died.
-    const tally: Tally = text === '' ? { total: nothingCounted, files: {} } : JSON.parse(text);
+    const tally: Tally = text === '' ? { total: nothingCounted, files: {}, failures: [] } : JSON.parse(text);
     return { counts: tally.total, problems: judge(phase, status, tally), seconds: (performance.now() - start) / 1000 };
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -67,10 +67,10 @@ function runNode({ files, concurrency, fileSeconds }: Phase, tallyFile: string, 
   });
 }
 
-function judge({ name, files }: Phase, status: number | string, { total, files: counted }: Tally): string[] {
-  const problems: string[] = [];
-  if (total.failed + total.cancelled > 0) problems.push(`${name}: ${total.failed + total.cancelled} failed`);
-  else if (status !== 0) problems.push(`${name}: node:test ended with ${status}`);
+function judge({ name, files }: Phase, status: number | string, { total, files: counted, failures }: Tally): string[] {
+  const problems = failures.map((failure) => `${name}: ${failure}`);
+  if (status !== 0 && problems.length === 0) problems.push(`${name}: node:test ended with ${status}`);
+  if (status === 0 && total.failed + total.cancelled > 0) problems.push(`${name}: ${total.failed + total.cancelled} failed`);
   for (const file of files) {
     if (status === 0 && !counted[file]) problems.push(`${name}: ${file} has no test in it`);
   }
