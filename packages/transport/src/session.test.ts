@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type net from 'node:net';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { openPair } from './testing/pair.ts';
+import { Transport } from './transport.ts';
 
 const MiB = 1024 * 1024;
 
@@ -19,10 +20,13 @@ const digestOf = async (socket: net.Socket): Promise<string> => {
   return hash.digest('hex');
 };
 
+const transports = [new Transport({ threads: 2 }), new Transport({ threads: 2 })] as const;
+after(() => Promise.all(transports.map((transport) => transport.close())));
+
 for (const suite of ['aes-256-gcm', 'none'] as const) {
   describe(`a session, suite ${suite}`, () => {
     it('carries every stream whole, grants, and ends with every channel closed', async () => {
-      await using pair = await openPair({ suite });
+      await using pair = await openPair({ suite, transports });
       await Promise.all([pair.source.confirmed, pair.destination.confirmed]);
       const streams = await pair.connectStreams(3);
       const sent = [5 * MiB + 1, 1, 12 * MiB].map((length) => randomBytes(length));
@@ -63,7 +67,7 @@ for (const suite of ['aes-256-gcm', 'none'] as const) {
     });
 
     it('carries both directions and half-closes each by itself', async () => {
-      await using pair = await openPair({ suite, channels: 2 });
+      await using pair = await openPair({ suite, channels: 2, transports });
       const [near] = await pair.connectStreams(1);
       assert.ok(near);
       near.write('question');
@@ -80,7 +84,7 @@ for (const suite of ['aes-256-gcm', 'none'] as const) {
     });
 
     it('holds back a stream whose reader is slow, and no other', async () => {
-      await using pair = await openPair({ suite, channels: 3 });
+      await using pair = await openPair({ suite, channels: 3, transports });
       const [slow, quick] = await pair.connectStreams(2);
       assert.ok(slow && quick);
       slow.write(randomBytes(32 * MiB));
@@ -98,7 +102,7 @@ for (const suite of ['aes-256-gcm', 'none'] as const) {
 
 describe('a session that cannot be', () => {
   it('is never confirmed by a source with another key', async () => {
-    await using pair = await openPair({ sourceKey: randomBytes(32) });
+    await using pair = await openPair({ transports, sourceKey: randomBytes(32) });
     const outcome = await Promise.race([
       pair.destination.confirmed.then(() => 'confirmed'),
       new Promise((resolve) => setTimeout(resolve, 700, 'silence')),
@@ -108,7 +112,7 @@ describe('a session that cannot be', () => {
   });
 
   it('is never confirmed where the two sides were told different things', async () => {
-    await using pair = await openPair({ sourceAttempt: (attempt) => ({ ...attempt, suite: 'none' }) });
+    await using pair = await openPair({ transports, sourceAttempt: (attempt) => ({ ...attempt, suite: 'none' }) });
     const outcome = await Promise.race([
       pair.destination.confirmed.then(() => 'confirmed'),
       new Promise((resolve) => setTimeout(resolve, 700, 'silence')),
@@ -119,7 +123,7 @@ describe('a session that cannot be', () => {
 
 describe('a session that ends early', () => {
   it('tells the peer ABORTED', async () => {
-    await using pair = await openPair();
+    await using pair = await openPair({ transports });
     await Promise.all([pair.source.confirmed, pair.destination.confirmed]);
     await pair.source.abort();
     await pair.destinationHeard.until((heard) => heard.control.length > 0 || heard.failures.length > 0);
@@ -127,7 +131,7 @@ describe('a session that ends early', () => {
   });
 
   it('is truncated for a peer that vanishes', async () => {
-    await using pair = await openPair();
+    await using pair = await openPair({ transports });
     await Promise.all([pair.source.confirmed, pair.destination.confirmed]);
     await pair.source.drop();
     await pair.destinationHeard.until((heard) => heard.failures.length > 0);

@@ -71,6 +71,8 @@ export interface PairOptions {
   readonly suite?: Suite;
   readonly channels?: number;
   readonly transport?: TransportOptions;
+  /** The source's and the destination's, which then outlive the pair; by default it makes its own. */
+  readonly transports?: readonly [source: Transport, destination: Transport];
   /** Turns where the destination listens into where the source connects: for a proxy in between. */
   readonly between?: (address: Address) => Promise<Address>;
   /** The key that the source is given, where it is not to be the destination's. */
@@ -80,7 +82,9 @@ export interface PairOptions {
 
 export async function openPair(options: PairOptions = {}): Promise<Pair> {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'sealift-pair-'));
-  const transports = [new Transport({ threads: 2, ...options.transport }), new Transport({ threads: 2, ...options.transport })] as const;
+  const make = () => new Transport({ threads: 2, ...options.transport });
+  const transports = options.transports ?? ([make(), make()] as const);
+  const sessions: Session[] = [];
   const arrived: net.Socket[] = [];
   const opened: net.Socket[] = [];
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
@@ -89,9 +93,11 @@ export async function openPair(options: PairOptions = {}): Promise<Pair> {
     server.emit('arrived');
   });
   const close = async () => {
-    await Promise.all(transports.map((transport) => transport.close()));
-    for (const socket of [...arrived, ...opened]) socket.destroy();
-    server.close();
+    await Promise.all(sessions.map((session) => session.drop()));
+    if (!options.transports) await Promise.all(transports.map((transport) => transport.close()));
+    const sockets = [...arrived, ...opened].filter((socket) => !socket.closed);
+    await Promise.all(sockets.map((socket) => once(socket.destroy(), 'close')));
+    if (server.listening) await once(server.close(), 'close');
     rmSync(directory, { recursive: true, force: true });
   };
   try {
@@ -108,10 +114,12 @@ export async function openPair(options: PairOptions = {}): Promise<Pair> {
       [{ host: '127.0.0.1', port: 0 }],
       destinationHeard.handlers,
     );
+    sessions.push(destination);
     destination.connectLocal(path.join(directory, 'in'));
     const targets: Address[] = [];
     for (const address of addresses) targets.push(options.between ? await options.between(address) : address);
     const source = transports[0].connect(options.sourceAttempt?.(attempt) ?? attempt, sourceKey, targets, sourceHeard.handlers);
+    sessions.push(source);
     await source.listenLocal(path.join(directory, 'out'));
     return {
       directory,
