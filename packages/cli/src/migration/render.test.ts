@@ -40,6 +40,10 @@ test('plain lines stand for themselves', () => {
     plainLine(copying),
     'demo alpha → bravo sealed copying memory: 52 %, 112 MB/s, 242 MiB left, dirty 3.2 MB/s, 1.23 s, pass 2, 300 MiB on the wire',
   );
+  assert.equal(
+    plainLine({ ...copying, progress: { ...progress, phase: 'releasing' } }),
+    'demo alpha → bravo sealed releasing the source: 100 %, 112 MB/s, 1.23 s, pass 2, 300 MiB on the wire',
+  );
   assert.equal(plainLine(failed), 'demo alpha → bravo sealed FAILED');
 });
 
@@ -50,6 +54,9 @@ test('plain lines are due at the start, at a new phase and every five seconds of
   assert.ok(!isDue(later(6000), copying));
   assert.ok(isDue(later(6234), copying));
   assert.ok(isDue(completed, copying));
+  const across: Migration = { ...copying, progress: { ...progress, phase: 'completed' } };
+  assert.ok(isDue(across, copying));
+  assert.ok(!isDue({ ...completed, progress: { ...progress, phase: 'completed' } }, across), 'the end is told once');
 });
 
 test('a clear migration is called CLEAR everywhere, with the reason, and a sealed one nowhere', () => {

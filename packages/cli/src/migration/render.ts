@@ -39,10 +39,16 @@ export function clearWarning(migration: Pick<Migration, 'suite' | 'clearBecause'
   return [`${styled(look, alarm, 'CLEAR')} Memory moves over the network WITHOUT encryption${because}`];
 }
 
+/** The agent's word, which is newer than the manager's record of it until the migration has ended. */
+const phaseOf = ({ phase, endedAt, progress }: Migration): MigrationPhase => (endedAt === undefined ? (progress?.phase ?? phase) : phase);
+
+/** From here on the destination has all of it: what QEMU last said remains, and changes, is past. */
+const isAcross = (phase: MigrationPhase): boolean => phase === 'granted' || phase === 'releasing' || phase === 'completed';
+
 /** How much of the memory is there. Pages that change are sent again, so what remains says more than what was sent. */
 export function portionDone({ ram, phase }: Pick<MigrationProgress, 'ram' | 'phase'>): number {
-  if (phase === 'granted' || phase === 'releasing' || phase === 'completed') return 1;
-  if (ram.total === 0) return 0;
+  if (isAcross(phase)) return 1;
+  if (ram.total === 0 || ram.transferred === 0) return 0;
   return Math.min(1, Math.max(0, 1 - ram.remaining / ram.total));
 }
 
@@ -54,11 +60,10 @@ const bar = (portion: number, width: number): string => {
 const wholePercent = (portion: number): string => `${Math.floor(portion * 100)} %`;
 
 /** Numbers of one moment, the most telling first: what does not fit into the width is left away from the end. */
-function figures({ ram, throughputMBps, throttlePercent, bytesOnWire, elapsedMs }: MigrationProgress): string[] {
+function figures({ phase, ram, throughputMBps, throttlePercent, bytesOnWire, elapsedMs }: MigrationProgress): string[] {
   return [
     formatRate(throughputMBps),
-    `${formatBytes(ram.remaining)} left`,
-    `dirty ${formatRate(ram.dirtyBytesPerSecond / 1e6)}`,
+    ...(isAcross(phase) ? [] : [`${formatBytes(ram.remaining)} left`, `dirty ${formatRate(ram.dirtyBytesPerSecond / 1e6)}`]),
     formatDuration(elapsedMs),
     ...(throttlePercent > 0 ? [`guest slowed ${throttlePercent.toFixed(0)} %`] : []),
     `pass ${ram.passes}`,
@@ -69,7 +74,7 @@ function figures({ ram, throughputMBps, throttlePercent, bytesOnWire, elapsedMs 
 /** The lines that are rewritten in place on a terminal; none is longer than the terminal is wide. */
 export function progressLines(migration: Migration, look: Look): string[] {
   const { vm, from, to, progress } = migration;
-  const phase = progress?.phase ?? migration.phase;
+  const phase = phaseOf(migration);
   const title = `${vm}  ${from} → ${to}  `;
   const seal = isSealed(migration) ? 'SEALED' : 'CLEAR';
   const rest = `  ${phases[phase]}`.slice(0, Math.max(0, look.columns - title.length - seal.length - 1));
@@ -88,16 +93,14 @@ export function progressLines(migration: Migration, look: Look): string[] {
 export function plainLine(migration: Migration): string {
   const { vm, from, to, progress } = migration;
   const seal = isSealed(migration) ? 'sealed' : 'CLEAR';
-  const phase = progress && !migration.endedAt ? progress.phase : migration.phase;
   const numbers = progress ? `: ${wholePercent(portionDone(progress))}, ${figures(progress).join(', ')}` : '';
-  return `${vm} ${from} → ${to} ${seal} ${phases[phase]}${numbers}`;
+  return `${vm} ${from} → ${to} ${seal} ${phases[phaseOf(migration)]}${numbers}`;
 }
 
 /** Whether the plain line is due: at each change of phase, and every 5 s of the migration's own clock. */
 export function isDue(migration: Migration, before: Migration | undefined): boolean {
   if (before === undefined) return true;
-  const phaseOf = (it: Migration): MigrationPhase => it.progress?.phase ?? it.phase;
-  if (phaseOf(migration) !== phaseOf(before) || migration.phase !== before.phase) return true;
+  if (phaseOf(migration) !== phaseOf(before)) return true;
   return (migration.progress?.elapsedMs ?? 0) - (before.progress?.elapsedMs ?? 0) >= 5000;
 }
 
