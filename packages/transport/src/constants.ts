@@ -42,7 +42,6 @@ export const recordType = {
   running: 0x12,
   aborted: 0x13,
 } as const;
-export type RecordType = (typeof recordType)[keyof typeof recordType];
 
 export const m1Bytes = 1 + 16 + 4 + 2 + 32 + 32;
 export const m2Bytes = 32 + 32;

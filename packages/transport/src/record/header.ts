@@ -1,6 +1,4 @@
 /** A record's header, 16 bytes, big-endian: type u8, zero u8, channel u16, length u32, sequence u64. All of it is authenticated. */
-import { recordType } from '../constants.ts';
-
 export interface Header {
   type: number;
   zero: number;
@@ -30,8 +28,6 @@ export function readHeader(bytes: Uint8Array, into: Header = { type: 0, zero: 0,
   into.sequence = read32(bytes, 8) * 2 ** 32 + read32(bytes, 12);
   return into;
 }
-
-export const isKnownType = (type: number): boolean => Object.values(recordType).some((known) => known === type);
 
 function write32(out: Uint8Array, at: number, value: number): void {
   out[at] = value >>> 24;
