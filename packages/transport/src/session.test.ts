@@ -100,27 +100,6 @@ for (const suite of ['aes-256-gcm', 'none'] as const) {
   });
 }
 
-describe('a session that cannot be', () => {
-  it('is never confirmed by a source with another key', async () => {
-    await using pair = await openPair({ transports, sourceKey: randomBytes(32) });
-    const outcome = await Promise.race([
-      pair.destination.confirmed.then(() => 'confirmed'),
-      new Promise((resolve) => setTimeout(resolve, 700, 'silence')),
-    ]);
-    assert.equal(outcome, 'silence');
-    assert.deepEqual(pair.destinationHeard.failures, [], 'a stranger harms nothing');
-  });
-
-  it('is never confirmed where the two sides were told different things', async () => {
-    await using pair = await openPair({ transports, sourceAttempt: (attempt) => ({ ...attempt, suite: 'none' }) });
-    const outcome = await Promise.race([
-      pair.destination.confirmed.then(() => 'confirmed'),
-      new Promise((resolve) => setTimeout(resolve, 700, 'silence')),
-    ]);
-    assert.equal(outcome, 'silence');
-  });
-});
-
 describe('a session that ends early', () => {
   it('tells the peer ABORTED', async () => {
     await using pair = await openPair({ transports });

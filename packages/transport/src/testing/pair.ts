@@ -75,9 +75,6 @@ export interface PairOptions {
   readonly transports?: readonly [source: Transport, destination: Transport];
   /** Turns where the destination listens into where the source connects: for a proxy in between. */
   readonly between?: (address: Address) => Promise<Address>;
-  /** The key that the source is given, where it is not to be the destination's. */
-  readonly sourceKey?: Buffer;
-  readonly sourceAttempt?: (attempt: Attempt) => Attempt;
 }
 
 export async function openPair(options: PairOptions = {}): Promise<Pair> {
@@ -103,7 +100,7 @@ export async function openPair(options: PairOptions = {}): Promise<Pair> {
   try {
     const attempt = testAttempt({ suite: options.suite ?? 'aes-256-gcm', channels: options.channels ?? 4 });
     const key = randomBytes(32);
-    const sourceKey = options.sourceKey ?? Buffer.from(key);
+    const sourceKey = Buffer.from(key);
     const sourceHeard = new Heard();
     const destinationHeard = new Heard();
     server.listen(path.join(directory, 'in'));
@@ -118,7 +115,7 @@ export async function openPair(options: PairOptions = {}): Promise<Pair> {
     destination.connectLocal(path.join(directory, 'in'));
     const targets: Address[] = [];
     for (const address of addresses) targets.push(options.between ? await options.between(address) : address);
-    const source = transports[0].connect(options.sourceAttempt?.(attempt) ?? attempt, sourceKey, targets, sourceHeard.handlers);
+    const source = transports[0].connect(attempt, sourceKey, targets, sourceHeard.handlers);
     sessions.push(source);
     await source.listenLocal(path.join(directory, 'out'));
     return {

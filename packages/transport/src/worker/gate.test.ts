@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { contextHash } from '../keys/context.ts';
+import { type Attempt, contextHash } from '../keys/context.ts';
 import { helloKeys } from '../keys/schedule.ts';
 import { libc } from '../native/libc.ts';
 import { boundAddress, connectUnix, listenTcp } from '../native/sockets.ts';
@@ -19,9 +19,9 @@ const attempt = testAttempt();
 const key = randomBytes(32);
 
 /** A session of one gate, with its own copy of the keys. */
-function sessionOf(number: number, channels = 4): HelloSession {
-  const context = contextHash({ ...attempt, channels });
-  const derived = helloKeys(key, attempt.nonce, context);
+function sessionOf(number: number, channels = 4, changes: Partial<Attempt> = {}, specKey: Buffer = key): HelloSession {
+  const context = contextHash({ ...attempt, channels, ...changes });
+  const derived = helloKeys(specKey, attempt.nonce, context);
   const keys = new SharedArrayBuffer(64);
   new Uint8Array(keys).set(Buffer.concat([derived.hello, derived.dh]));
   return { session: number, version: 1, migration: attempt.migration, attempt: 1, channels, context, keys };
@@ -104,6 +104,31 @@ describe('two gates', () => {
     destination.gate.message({ kind: 'expect', ...sessionOf(2, 2) });
     until('all confirmed', [source, destination], () => destination.of('confirmed').length === 2);
   });
+});
+
+describe('two gates that were told different things', () => {
+  const differing: Record<string, HelloSession> = {
+    'another key': sessionOf(1, 4, {}, randomBytes(32)),
+    'another suite': sessionOf(1, 4, { suite: 'none' }),
+    'another host': sessionOf(1, 4, { destinationKeyHash: randomBytes(32) }),
+    'another number of channels': sessionOf(1, 3),
+  };
+  for (const [name, near] of Object.entries(differing)) {
+    it(`confirm nothing, and the destination waits on undisturbed: ${name}`, () => {
+      using source = new Tended();
+      using destination = new Tended();
+      const addresses = destination.listen(loopback);
+      destination.gate.message({ kind: 'expect', ...sessionOf(2) });
+      source.gate.message({ kind: 'dial', ...near, addresses, timeoutMs: 250 });
+      until('given up', [source, destination], () => source.of('failed').length > 0);
+      assert.deepEqual(
+        [source, destination].map(({ reports }) => reports.map(({ kind }) => kind)),
+        [['failed'], ['listening']],
+      );
+      source.gate.message({ kind: 'dial', ...sessionOf(3), addresses, timeoutMs: 10_000 });
+      until('all confirmed', [source, destination], () => destination.of('confirmed').length === 4);
+    });
+  }
 });
 
 describe("a source's gate", () => {
