@@ -59,7 +59,7 @@ const attempts: readonly { name: string; attempt: Attempt }[] = [
 ];
 
 /** An attempt as the vector files carry it. */
-export const attemptToJson = (attempt: Attempt) => ({
+const attemptToJson = (attempt: Attempt) => ({
   ...attempt,
   nonce: hex(attempt.nonce),
   sourceKeyHash: hex(attempt.sourceKeyHash),
