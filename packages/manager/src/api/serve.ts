@@ -18,22 +18,38 @@ export type Handlers<A extends Api> = {
       : (input: Input<A[K]>) => Promise<Output<A[K]>>;
 };
 
+/** How long a closing server waits for its WebSocket clients to close as well. */
+const farewellMs = 1_000;
+
 type AnyHandler = (input: unknown, signal?: AbortSignal) => unknown;
 
 /** Ajv's options: nothing a caller sends is changed or dropped, but what it leaves out gets the contract's defaults. */
 export const ajvOptions = { coerceTypes: false, removeAdditional: false, useDefaults: true, allErrors: false, verbose: true } as const;
 
-/** Registers every route. The instance must have been made with {@link ajvOptions}. */
-export async function serveApi<A extends Api>(app: FastifyInstance, api: A, handlers: Handlers<A>): Promise<void> {
+/**
+ * Registers every route. The instance must have been made with {@link ajvOptions}.
+ * @param guard throws for requests that are to be refused whatever they ask for
+ */
+export async function serveApi<A extends Api>(
+  app: FastifyInstance,
+  api: A,
+  handlers: Handlers<A>,
+  guard?: (request: FastifyRequest) => void,
+): Promise<void> {
+  const closing = new AbortController();
+  app.addHook('preClose', async () => {
+    closing.abort();
+    // The plugin's hook, which comes next, says goodbye to each client and waits for it to say the same.
+    setTimeout(() => app.websocketServer.clients.forEach((client) => void client.terminate()), farewellMs).unref();
+  });
   await app.register(websocket, { options: { perMessageDeflate: false, maxPayload: 1024 * 1024 } });
+  // Only after the WebSocket plugin's own hook: it closes the connection of a refused upgrade only if it has seen the request first.
+  if (guard) app.addHook('onRequest', async (request) => guard(request));
   app.removeContentTypeParser('text/plain');
   app.setErrorHandler(answerError);
   app.setNotFoundHandler((request, reply) =>
     answerError(new SealiftError('not_found', `there is no ${request.method} ${request.url.split('?')[0]}`), request, reply),
   );
-
-  const closing = new AbortController();
-  app.addHook('preClose', async () => closing.abort());
 
   const named = new NamedSchemas();
   const refusal = named.refer(ErrorBody);

@@ -16,19 +16,19 @@ export interface ServerOptions {
 
 export async function createServer({ handlers, log, version, guardOrigin }: ServerOptions): Promise<FastifyInstance> {
   const app = fastify({
-    loggerInstance: log,
+    // Neither each request nor where it listens is news; the manager says the latter itself, once all is ready.
+    loggerInstance: log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level }),
     logController: new LogController({ disableRequestLogging: true }),
     exposeHeadRoutes: false,
     forceCloseConnections: true,
     bodyLimit: 256 * 1024,
     ajv: { customOptions: ajvOptions },
   }) as unknown as FastifyInstance; // only its logger's type differs: pino's own in place of Fastify's subset of it
-  if (guardOrigin) app.addHook('onRequest', async (request) => checkOrigin(request.headers));
   await app.register(swagger, {
     openapi: { openapi: '3.1.0', info: { title: 'sealift manager', version } },
     refResolver: { buildLocalReference: (schema, _base, _fragment, index) => String(schema['$id'] ?? `schema-${index}`) },
   });
-  await serveApi(app, publicApi, handlers);
+  await serveApi(app, publicApi, handlers, guardOrigin ? (request) => checkOrigin(request.headers) : undefined);
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   return app;
 }

@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { TLSSocket } from 'node:tls';
 import { agentApi, SealiftError } from '@sealift/contract';
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { type Identity, keyHashOf } from '../agents/identity.ts';
 import { ajvOptions, serveApi } from '../api/serve.ts';
 import { type Fabric, FakeHost } from './fake-host.ts';
@@ -39,15 +39,11 @@ export class FakeAgent {
       exposeHeadRoutes: false,
       ajv: { customOptions: ajvOptions },
     }) as unknown as FastifyInstance; // of an HTTPS server; nothing here depends on which
-    server.addHook('onRequest', async ({ raw: { socket } }) => {
-      const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
-      if (certificate?.checkHost('manager.sealift') === undefined) throw new SealiftError('not_authorised', 'this is not the manager');
-    });
     server.addHook('onSend', async ({ raw, routeOptions }) => {
       const name = Object.entries(agentApi).find(([, route]) => route.path === routeOptions.url && route.method === raw.method)?.[0];
       if ([...this.lostAnswers].some((lost) => lost === name)) raw.socket.destroy();
     });
-    await serveApi(server, agentApi, this.host.handlers());
+    await serveApi(server, agentApi, this.host.handlers(), requireManager);
     await server.listen({ host: '127.0.0.1', port: this.#port });
     const address = server.server.address();
     if (typeof address === 'object' && address) this.#port = address.port;
@@ -59,4 +55,9 @@ export class FakeAgent {
     await this.#server?.close();
     this.#server = undefined;
   }
+}
+
+function requireManager({ raw: { socket } }: FastifyRequest): void {
+  const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  if (certificate?.checkHost('manager.sealift') === undefined) throw new SealiftError('not_authorised', 'this is not the manager');
 }

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { type ErrorCode, SealiftError } from '@sealift/contract';
+import { definitionOf } from '../testing/records.ts';
+import { Site } from '../testing/site.ts';
+
+const refused = (code: ErrorCode, message: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof SealiftError, String(error));
+  assert.equal(error.code, code, error.message);
+  assert.match(error.message, message);
+  return true;
+};
+
+describe('VMs', () => {
+  let site: Site;
+  before(async () => {
+    site = await Site.start();
+  });
+  after(() => site.close());
+  const create = (host: string, definition: ReturnType<typeof definitionOf>) => site.client.createVm({ body: { host, definition } });
+
+  it('live from creation to removal', async () => {
+    const params = { vm: 'redis' };
+    const made = await create('alpha', definitionOf('redis'));
+    assert.deepEqual([made.name, made.host, made.state, made.definition], ['redis', 'alpha', 'stopped', definitionOf('redis')]);
+    assert.equal((await site.client.startVm({ params })).state, 'running');
+    await assert.rejects(site.client.startVm({ params }), refused('wrong_state', /running/));
+    await assert.rejects(site.client.removeVm({ params }), refused('wrong_state', /VM redis is running; stop it first/));
+    assert.deepEqual(
+      (await site.client.listVms()).map((vm) => [vm.name, vm.state]),
+      [['redis', 'running']],
+    );
+    assert.equal((await site.client.stopVm({ params, body: { force: false } })).state, 'stopped');
+    await site.client.removeVm({ params });
+    await assert.rejects(site.client.getVm({ params }), refused('not_found', /no VM redis/));
+    assert.equal(site.alpha.host.vms.size, 0);
+  });
+
+  it('are refused where they have no place, and then nothing is kept', async () => {
+    await assert.rejects(create('nowhere', definitionOf('web')), refused('not_found', /no host nowhere/));
+    await assert.rejects(
+      create('alpha', definitionOf('web', { memoryMiB: 5000 })),
+      refused('no_room', /needs 5000 MiB and 4096 MiB of 4096 MiB are free/),
+    );
+    await assert.rejects(
+      create('alpha', definitionOf('web', { nics: [{ bridge: 'br9', mac: '52:54:00:00:00:01' }] })),
+      refused('no_room', /no bridge br9.*it has br0/),
+    );
+    await assert.rejects(create('alpha', definitionOf('web', { machine: 'pc-q35-99.0' })), refused('incompatible', /pc-q35-99\.0/));
+    site.alpha.host.failures.set('defineVm', new SealiftError('internal', 'the disk is full'));
+    await assert.rejects(create('alpha', definitionOf('web')), refused('internal', /the disk is full/));
+    site.alpha.host.failures.clear();
+    assert.deepEqual(await site.client.listVms(), []);
+    for (const order of ['getVm', 'startVm', 'removeVm'] as const) {
+      await assert.rejects(site.client[order]({ params: { vm: 'web' } }), refused('not_found', /no VM web/));
+    }
+  });
+
+  it('get a name once, also when it is asked for twice at the same moment', async () => {
+    const outcomes = await Promise.allSettled(['alpha', 'bravo', 'alpha', 'bravo'].map((host) => create(host, definitionOf('web'))));
+    const made = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    assert.equal(made.length, 1);
+    for (const outcome of outcomes) if (outcome.status === 'rejected') refused('already_exists', /VM web is already there/)(outcome.reason);
+    assert.equal(site.alpha.host.vms.size + site.bravo.host.vms.size, 1);
+    await site.client.removeVm({ params: { vm: 'web' } });
+  });
+
+  it('can be removed where their host has lost them', async () => {
+    await create('alpha', definitionOf('web'));
+    site.alpha.host.vms.clear();
+    await site.client.removeVm({ params: { vm: 'web' } });
+    assert.deepEqual(await site.client.listVms(), []);
+  });
+});
