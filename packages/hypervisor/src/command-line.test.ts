@@ -56,6 +56,13 @@ it('shows the guest the same on both ends: options and paths change nothing that
   assert.ok(valuesOf(there, '-object').some((value) => value.endsWith(',prealloc=on')));
 });
 
+it('gives a VM no RAM in multiples of 256 KiB under TCG, where QEMU before 9.0 would lose its writes', () => {
+  const sizeOf = (accel: LaunchOptions['accel']) => valuesOf(commandLine(vm, paths, { ...options, accel }), '-m')[0];
+  assert.equal(sizeOf('kvm'), 'size=512M');
+  assert.equal(sizeOf('tcg'), 'size=524296K');
+  assert.notEqual(524296 % 256, 0);
+});
+
 it('keeps a device in its slot whatever else there is', () => {
   const slot = (definition: VmDefinition): string | undefined =>
     commandLine(definition, paths, options)

@@ -12,12 +12,22 @@ const MAX_NICS = FIRST_DISK_SLOT - FIRST_NIC_SLOT;
 const MAX_DISKS = 16;
 
 /**
+ * Under TCG a VM gets 8 KiB more than asked for, so that its RAM is no multiple of 256 KiB. QEMU before 9.0 reads the dirty bitmap of a RAM block of such a
+ * size in a fast way that forgets to tell the vCPUs' TLBs (its commit 03bfc2188f mends that), and guests lose writes while they migrate. The slow
+ * way, taken for every other size, does tell them. docs/adr/0003-dirty-tracking-under-tcg.md has the measurements. Alike for every version of QEMU, so that
+ * all of them can exchange the VM.
+ */
+const memorySize = (memoryMiB: number, accel: LaunchOptions['accel']): string =>
+  accel === 'tcg' ? `${memoryMiB * 1024 + 8}K` : `${memoryMiB}M`;
+
+/**
  * QEMU's arguments (without the program itself) for a VM. Everything that is not written here stays out: `-nodefaults`.
  * The guest-visible part depends on the definition alone, never on paths or options, so that source and destination agree.
  * @throws HypervisorError `definition`, naming what cannot be expressed
  */
 export function commandLine(vm: VmDefinition, paths: RuntimePaths, options: LaunchOptions): string[] {
   check(vm, paths, options);
+  const memory = memorySize(vm.memoryMiB, options.accel);
   const argv = [
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-shutdown'],
     ...['-msg', 'timestamp=on'],
@@ -26,13 +36,13 @@ export function commandLine(vm: VmDefinition, paths: RuntimePaths, options: Laun
     ...['-accel', options.accel === 'tcg' ? 'tcg,thread=multi' : 'kvm'],
     ...['-cpu', vm.cpuModel],
     ...['-smp', `cpus=${vm.vcpus},maxcpus=${vm.vcpus},sockets=1,cores=${vm.vcpus},threads=1`],
-    ...['-m', `size=${vm.memoryMiB}M`],
+    ...['-m', `size=${memory}`],
     // Always spelled out, with the name that QEMU's own default has in the migration stream, so that preallocating on one side only changes nothing.
     ...[
       '-object',
       list('memory-backend-ram', {
         id: 'pc.ram',
-        size: `${vm.memoryMiB}M`,
+        size: memory,
         'x-use-canonical-path-for-ramblock-id': 'off',
         ...(options.preallocate && { prealloc: 'on' }),
       }),
