@@ -44,7 +44,9 @@ const runSteps = async (steps: readonly Step[], signal: AbortSignal): Promise<vo
         const progress = (text: string): void => {
           if (process.stdout.isTTY) task.output = text;
         };
-        const came = await abortable(run(progress), AbortSignal.any([signal, AbortSignal.timeout(stepWithinMs)]));
+        const limit = new AbortController();
+        const timer = setTimeout(() => limit.abort(new Error(`not done after ${stepWithinMs / 1000} s`)), stepWithinMs);
+        const came = await abortable(run(progress), AbortSignal.any([signal, limit.signal])).finally(() => clearTimeout(timer));
         if (came !== '') task.title = `${title}: ${came}`;
       },
     }),

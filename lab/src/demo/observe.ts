@@ -12,6 +12,7 @@ import { guestName } from '../lab/vm.ts';
 import { switchPort } from '../topology/plan.ts';
 import type { Workload } from '../workload/client.ts';
 import { slotsPerConnection } from '../workload/load.ts';
+import type { LoadReport } from '../workload/protocol.ts';
 import { connections } from './load-size.ts';
 import type { DemoMigration } from './result.ts';
 
@@ -38,11 +39,8 @@ export const observeMigration = async (order: MigrationOrder, observation: Obser
     const { result } = ended;
     if (ended.phase !== 'completed' || result === undefined) throw new Error(describeFailure(ended));
 
-    progress('reading back every slot at the destination');
-    const { acknowledgedWrites } = await workload.report();
-    const enough = acknowledgedWrites + 2 * connections * slotsPerConnection;
-    while ((await workload.report()).acknowledgedWrites < enough) await sleep(50, undefined, { signal });
-    const after = await workload.report();
+    progress('writing every slot again, and so reading it, at the destination');
+    const after = await writeEverySlot(workload, signal);
 
     progress('searching the capture');
     await capture.stop();
@@ -71,6 +69,23 @@ export const observeMigration = async (order: MigrationOrder, observation: Obser
   } finally {
     await capture.abandon();
     if (!keepCapture) await rm(file, { force: true });
+  }
+};
+
+/** A guest that has not answered for so long after it was moved will not. */
+const silentForMs = 30_000;
+
+const writeEverySlot = async (workload: Workload, signal: AbortSignal): Promise<LoadReport> => {
+  const { acknowledgedWrites } = await workload.report();
+  // Connections take turns as the guest answers them, not strictly: twice as many make sure of each.
+  const enough = acknowledgedWrites + 2 * connections * slotsPerConnection;
+  for (;;) {
+    const report = await workload.report();
+    if (report.acknowledgedWrites >= enough) return report;
+    if (report.guestGapMs > silentForMs) {
+      throw new Error(`the guest has not answered for ${silentForMs / 1000} s since it was moved; see its serial log`);
+    }
+    await sleep(50, undefined, { signal });
   }
 };
 

@@ -67,7 +67,11 @@ export class Load {
 
   /** @returns undefined where the guest runs no checker */
   async checker(): Promise<CheckerResult | undefined> {
-    const reply = await (await this.#sideConnection()).command('HMGET', checkerKey, 'passes', 'errors', 'pages');
+    const side = await this.#sideConnection();
+    const reply = await side.command('HMGET', checkerKey, 'passes', 'errors', 'pages').catch((error) => {
+      this.#side = undefined; // the next question gets a new connection; that this one broke is the asker's to tell
+      throw error;
+    });
     if (!Array.isArray(reply) || reply[0] === null) return undefined;
     const [passes = Number.NaN, errors = Number.NaN, pages = Number.NaN] = reply.map(Number);
     return { passes, errors, pages };
