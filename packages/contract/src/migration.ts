@@ -91,6 +91,7 @@ export const MigrationResult = Type.Object({
   suite: Suite,
   /** TCP connections, channel 0 included. */
   channels: Type.Integer(),
+  /** From the order being accepted to the destination running and the source released. */
   migrationMs: Milliseconds,
   /** Source vCPUs stopped to destination vCPUs running, on the source's clock. */
   switchOverMs: Milliseconds,
@@ -98,7 +99,7 @@ export const MigrationResult = Type.Object({
   switchOverErrorMs: Milliseconds,
   bytesOnWire: Bytes,
   records: Type.Integer(),
-  throughputMBps: Type.Number(),
+  throughputMBps: Type.Number({ description: '10^6 bytes a second, while the source was moving the VM' }),
   /** The destination's is missing where it could not be asked any more. */
   cpuSeconds: Type.Object({ source: CpuSeconds, destination: Type.Optional(CpuSeconds) }),
 });

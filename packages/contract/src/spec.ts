@@ -66,6 +66,7 @@ export const AttemptReport = Type.Object({
   /** There once the attempt has ended. Times are set by the source only. */
   result: Type.Optional(
     Type.Object({
+      /** From the source being told; the manager adds what went before. */
       migrationMs: Type.Optional(Milliseconds),
       switchOverMs: Type.Optional(Milliseconds),
       switchOverErrorMs: Type.Optional(Milliseconds),

@@ -13,6 +13,7 @@ export async function sendEvents(
   reply: FastifyReply,
   closing: AbortSignal,
   open: (signal: AbortSignal) => AsyncGenerator<unknown>,
+  aliveMs: number = keepAliveMs,
 ): Promise<void> {
   const gone = new AbortController();
   const { raw } = reply;
@@ -23,7 +24,7 @@ export async function sendEvents(
 
   reply.hijack();
   raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-  const keepAlive = setInterval(() => raw.write(': \n\n'), keepAliveMs);
+  const keepAlive = setInterval(() => raw.write(': \n\n'), aliveMs);
   try {
     for (; !next.done; next = await events.next()) {
       if (!raw.write(`data: ${JSON.stringify(next.value)}\n\n`)) await once(raw, 'drain', { signal });

@@ -19,6 +19,8 @@ export interface Begin extends Parties {
   readonly vm: VmDefinition;
   /** Throws where the migration was cancelled meanwhile. */
   readonly checkCancelled: () => void;
+  /** Called right before the source is told. */
+  readonly sourceIsTold: () => Promise<void>;
   /** Tells the destination that the attempt is off; never rejects. */
   readonly undoDestination: () => Promise<void>;
 }
@@ -27,7 +29,15 @@ export interface Begin extends Parties {
  * @returns when the source has begun. An error that is returned, not thrown, leaves open whether it has: the source is to be asked.
  * @throws SealiftError where the source has certainly not begun; the destination has been told
  */
-export async function begin({ spec, vm, source, destination, checkCancelled, undoDestination }: Begin): Promise<SealiftError | undefined> {
+export async function begin({
+  spec,
+  vm,
+  source,
+  destination,
+  checkCancelled,
+  sourceIsTold,
+  undoDestination,
+}: Begin): Promise<SealiftError | undefined> {
   checkCancelled();
   const body = { migration: spec.migration, attempt: spec.attempt };
   const [forSource, forDestination] = await Promise.all([source.client.offerKey({ body }), destination.client.offerKey({ body })]);
@@ -35,6 +45,7 @@ export async function begin({ spec, vm, source, destination, checkCancelled, und
   const keys = makeWrappedKeys(spec, { source: forSource, destination: forDestination });
   try {
     const { endpoints } = await destination.client.incoming({ body: { spec, key: keys.destination, vm } });
+    await sourceIsTold();
     checkCancelled();
     return await tellSource(source, { spec, key: keys.source, vm: vm.name, endpoints });
   } catch (error) {

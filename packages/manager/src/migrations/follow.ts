@@ -17,6 +17,7 @@ const longestWaitMs = 5_000;
 export interface Follow extends Parties {
   readonly migration: Migration;
   readonly channels: number;
+  readonly begunAt: number | undefined;
   readonly doubt: SealiftError | undefined;
   readonly log: Logger;
   /** Aborted when the manager stops; the migration then goes on without it. */
@@ -26,7 +27,7 @@ export interface Follow extends Parties {
 
 /** @returns when the end has been recorded, or the signal was aborted */
 export async function follow(options: Follow): Promise<void> {
-  const { source, destination, channels, doubt, log, signal, record } = options;
+  const { source, destination, channels, begunAt, doubt, log, signal, record } = options;
   let migration = options.migration;
   const accounts: { source: Side; destination: Side; completedAt?: number } = { source: {}, destination: {} };
 
@@ -49,7 +50,7 @@ export async function follow(options: Follow): Promise<void> {
       changed = Promise.withResolvers();
       const now = Date.now();
       if ([accounts.source, accounts.destination].some(({ report }) => report?.phase === 'completed')) accounts.completedAt ??= now;
-      const verdict = merge(migration, { ...accounts, now, channels, ...(doubt && { doubt }) });
+      const verdict = merge(migration, { ...accounts, now, channels, ...(begunAt !== undefined && { begunAt }), ...(doubt && { doubt }) });
       let again = verdict.lookAgainInMs;
       try {
         await record(verdict);

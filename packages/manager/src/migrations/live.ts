@@ -1,8 +1,11 @@
 /** A migration that has not ended, as this manager knows it now, with those who watch it. */
 import type { Migration, MigrationSpec } from '@sealift/contract';
+import type { StoredMigration } from '../store/store.ts';
 
 export class LiveMigration {
   readonly spec: MigrationSpec;
+  /** When the source was told to begin. */
+  begunAt: number | undefined;
   #current: Migration;
   #changed = Promise.withResolvers<void>();
   /** Set when it was cancelled before the source was told of it. */
@@ -10,9 +13,10 @@ export class LiveMigration {
   /** Whether the source has been told, so that a cancel is the source's to decide. */
   begun = false;
 
-  constructor(migration: Migration, spec: MigrationSpec) {
+  constructor({ migration, spec, begunAt }: StoredMigration) {
     this.#current = migration;
     this.spec = spec;
+    this.begunAt = begunAt;
   }
 
   get current(): Migration {

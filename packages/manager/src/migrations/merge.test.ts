@@ -96,6 +96,8 @@ describe('merging two accounts', () => {
     const both = ask({ source: source('completed'), destination: destination('completed') }).migration.result;
     assert.deepEqual(both?.cpuSeconds, { source: { qemu: 1, transport: 2 }, destination: { qemu: 1, transport: 2 } });
     assert.deepEqual([both?.channels, both?.throughputMBps], [4, 5]);
+    const later = ask({ source: source('completed'), destination: destination('completed'), begunAt: migration.orderedAt + 250 });
+    assert.deepEqual([both?.migrationMs, later.migration.result?.migrationMs], [1000, 1250]);
     const one = ask({ source: source('completed'), destination: missing() }).migration.result;
     assert.deepEqual(one?.cpuSeconds, { source: { qemu: 1, transport: 2 } });
     assert.equal(ask({ source: missing(), destination: destination('completed') }).migration.result, undefined);

@@ -40,6 +40,8 @@ export interface Accounts {
   readonly now: number;
   /** The spec's number of channels. */
   readonly channels: number;
+  /** When the source was told to begin. */
+  readonly begunAt?: number;
   /** The error that left open whether the source has begun. */
   readonly doubt?: { readonly code: string; readonly message: string };
 }
@@ -64,7 +66,7 @@ function sourceEnded(migration: Migration, report: AttemptReport, accounts: Acco
     if (!heard && !destination.missing && left > 0) {
       return { migration: { ...known, phase: 'releasing' }, vmHost: migration.to, lookAgainInMs: left };
     }
-    const result = resultOf(migration, accounts.channels, report, destination.report);
+    const result = resultOf(migration, accounts, report);
     return ended({ ...known, phase: 'completed', ...(result && { result }) }, now, { vmHost: migration.to });
   }
   const failure = report.failure ??
@@ -109,9 +111,8 @@ const ended = (migration: Migration, now: number, rest: Omit<Verdict, 'migration
 /** The figures of a completed migration; none where the source did not measure them. */
 function resultOf(
   migration: Migration,
-  channels: number,
+  { channels, begunAt = migration.orderedAt, destination }: Accounts,
   source: AttemptReport,
-  destination: AttemptReport | undefined,
 ): MigrationResult | undefined {
   const { migrationMs, switchOverMs, switchOverErrorMs, bytesOnWire, records, cpuSeconds } = source.result ?? {};
   if (migrationMs === undefined || switchOverMs === undefined || switchOverErrorMs === undefined) return undefined;
@@ -119,12 +120,13 @@ function resultOf(
   return {
     suite: migration.suite,
     channels,
-    migrationMs,
+    // The source's clock starts when it is told; before that the destination was made ready.
+    migrationMs: begunAt - migration.orderedAt + migrationMs,
     switchOverMs,
     switchOverErrorMs,
     bytesOnWire,
     records,
     throughputMBps: migrationMs > 0 ? bytesOnWire / 1000 / migrationMs : 0,
-    cpuSeconds: { source: cpuSeconds, ...(destination?.result && { destination: destination.result.cpuSeconds }) },
+    cpuSeconds: { source: cpuSeconds, ...(destination.report?.result && { destination: destination.report.result.cpuSeconds }) },
   };
 }

@@ -36,8 +36,9 @@ export class Migrations {
 
   /** Takes up every migration that had not ended when the manager was last stopped. */
   async resume(): Promise<void> {
-    for (const { migration, spec } of await this.#store.unfinishedMigrations()) {
-      const live = new LiveMigration(migration, spec);
+    for (const stored of await this.#store.unfinishedMigrations()) {
+      const { migration } = stored;
+      const live = new LiveMigration(stored);
       live.begun = true;
       this.#live.set(migration.id, live);
       this.#log.info({ migration: migration.id, vm: migration.vm }, 'taking up a migration again');
@@ -59,11 +60,11 @@ export class Migrations {
     const stored = await this.#plan(vm, order);
     // Of orders at the same moment the store lets one pass.
     while (!(await this.#store.addMigration(stored))) await this.#refuseMoving(vm);
-    const { migration, spec } = stored;
+    const { migration } = stored;
     const { id, from, to, suite, clearBecause } = migration;
     if (clearBecause === undefined) this.#log.info({ migration: id, vm, from, to, suite }, 'migration ordered');
     else this.#log.warn({ migration: id, vm, from, to, suite, clearBecause }, 'migration ordered WITHOUT ENCRYPTION');
-    const live = new LiveMigration(migration, spec);
+    const live = new LiveMigration(stored);
     this.#live.set(id, live);
     this.#keep(this.#run(live));
     return migration;
@@ -172,6 +173,10 @@ export class Migrations {
         checkCancelled: () => {
           if (live.cancelRequested) throw new SealiftError('cancelled', `cancelled before host ${from} had begun; VM ${vm} runs on there`);
         },
+        sourceIsTold: async () => {
+          live.begunAt = Date.now();
+          await this.#store.migrationBegins(id, live.begunAt);
+        },
         undoDestination: () => this.#undo(parties.destination, id),
       });
     } catch (error) {
@@ -190,6 +195,7 @@ export class Migrations {
       ...this.#parties(live),
       migration: live.current,
       channels: live.spec.channels,
+      begunAt: live.begunAt,
       doubt,
       log: this.#log,
       signal: this.#closing.signal,

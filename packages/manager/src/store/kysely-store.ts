@@ -75,7 +75,7 @@ export class KyselyStore implements Store {
     return row && migrationOf(row);
   }
 
-  addMigration({ migration, spec }: StoredMigration): Promise<boolean> {
+  addMigration({ migration, spec, begunAt }: StoredMigration): Promise<boolean> {
     return this.#unlessRefused(
       this.#db.insertInto('migrations').values({
         id: migration.id,
@@ -84,10 +84,15 @@ export class KyselyStore implements Store {
         to_host: migration.to,
         spec: JSON.stringify(spec),
         ordered_at: migration.orderedAt,
+        begun_at: begunAt ?? null,
         clear_because: migration.clearBecause ?? null,
         ...courseOf(migration),
       }),
     );
+  }
+
+  async migrationBegins(id: string, at: number): Promise<void> {
+    await this.#db.updateTable('migrations').set({ begun_at: at }).where('id', '=', id).execute();
   }
 
   async updateMigration(migration: Migration, vmHost?: string): Promise<void> {
@@ -137,6 +142,7 @@ function migrationOf(row: Selectable<Tables['migrations']>): StoredMigration {
   const spec = JSON.parse(row.spec) as MigrationSpec;
   return {
     spec,
+    ...(row.begun_at !== null && { begunAt: Number(row.begun_at) }),
     migration: {
       id: row.id,
       vm: row.vm,

@@ -31,6 +31,7 @@ interface MigrationTable {
   result: string | null;
   failure: string | null;
   ordered_at: Time;
+  begun_at: Time | null;
   ended_at: Time | null;
 }
 
@@ -71,6 +72,7 @@ const steps: Record<string, Migration> = {
         .addColumn('result', 'text')
         .addColumn('failure', 'text')
         .addColumn('ordered_at', 'bigint', (column) => column.notNull())
+        .addColumn('begun_at', 'bigint')
         .addColumn('ended_at', 'bigint')
         .execute();
       // What keeps two orders for one VM from both passing, also where two managers share the database.

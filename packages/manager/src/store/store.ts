@@ -22,6 +22,8 @@ export interface StoredVm {
 export interface StoredMigration {
   readonly migration: Migration;
   readonly spec: MigrationSpec;
+  /** When the source was told to begin; missing while it has not been. */
+  readonly begunAt?: number;
 }
 
 export interface Store {
@@ -46,6 +48,8 @@ export interface Store {
   migrationOf(vm: string): Promise<StoredMigration | undefined>;
   /** @returns false where another migration is moving the VM: of several at the same moment, the database lets one pass */
   addMigration(stored: StoredMigration): Promise<boolean>;
+  /** Recorded before the source is told, so that it is known after a restart. */
+  migrationBegins(id: string, at: number): Promise<void>;
   /** Records phase, end, result and failure; with `vmHost` the VM changes its host in the same transaction. */
   updateMigration(migration: Migration, vmHost?: string): Promise<void>;
 

@@ -24,6 +24,8 @@ export function storeCompliance(database: string, open: () => Promise<Store>): v
       assert.equal(await store.addMigration(stored), true);
       assert.deepEqual(await store.getMigration(stored.migration.id), stored);
       assert.deepEqual(await store.migrationOf('redis'), stored);
+      await store.migrationBegins(stored.migration.id, 1_767_225_600_456);
+      assert.deepEqual(await store.getMigration(stored.migration.id), { ...stored, begunAt: 1_767_225_600_456 });
       assert.equal(await store.getVm('none'), undefined);
       assert.equal(await store.getMigration('none'), undefined);
     });

@@ -65,6 +65,15 @@ describe('VMs', () => {
     await site.client.removeVm({ params: { vm: 'web' } });
   });
 
+  it('can be created again where the answer was lost, but never over another', async () => {
+    site.alpha.lostAnswers.add('defineVm');
+    await assert.rejects(create('alpha', definitionOf('web')), refused('agent_unreachable', /host alpha/));
+    site.alpha.lostAnswers.clear();
+    await assert.rejects(create('alpha', definitionOf('web', { memoryMiB: 128 })), refused('already_exists', /web/));
+    assert.equal((await create('alpha', definitionOf('web'))).state, 'stopped');
+    await site.client.removeVm({ params: { vm: 'web' } });
+  });
+
   it('can be removed where their host has lost them', async () => {
     await create('alpha', definitionOf('web'));
     site.alpha.host.vms.clear();

@@ -1,5 +1,6 @@
 /** The VMs: which there are is the store's to say, how each is its host's. */
 import type { Duplex } from 'node:stream';
+import { isDeepStrictEqual } from 'node:util';
 import { type AgentVm, SealiftError, type Vm, type VmDefinition } from '@sealift/contract';
 import type { Logger } from 'pino';
 import type { Hosts } from '../agents/hosts.ts';
@@ -46,7 +47,7 @@ export class Vms {
       throw new SealiftError('not_found', `host ${host} has just been removed`);
     }
     try {
-      await on.link.client.defineVm({ body: definition });
+      await define(on.link, definition);
     } catch (error) {
       await this.#store.removeVm(name);
       throw error;
@@ -113,6 +114,17 @@ export class Vms {
     const here = host.current?.vms.find((each) => each.definition.name === vm.name);
     const { name, definition, createdAt } = vm;
     return { name, host: vm.host, state: here?.state ?? 'unknown', definition, createdAt, ...(migration !== undefined && { migration }) };
+  }
+}
+
+/** An earlier order whose answer was lost may have defined this very VM already. */
+async function define({ client }: AgentLink, definition: VmDefinition): Promise<void> {
+  try {
+    await client.defineVm({ body: definition });
+  } catch (error) {
+    if (!(error instanceof SealiftError && error.code === 'already_exists')) throw error;
+    const there = await client.getVm({ params: { vm: definition.name } });
+    if (there.state !== 'stopped' || !isDeepStrictEqual(there.definition, definition)) throw error;
   }
 }
 
