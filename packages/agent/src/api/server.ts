@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import websocket from '@fastify/websocket';
 import { type Api, agentApi, type Input, type Output, type Route, SealiftError } from '@sealift/contract';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { type Certificates, managerName, names } from '../certificates.ts';
 import { joinConsole } from './console.ts';
@@ -28,7 +28,7 @@ export async function createServer(handlers: Handlers<typeof agentApi>, certific
   const server = Fastify({
     // Fastify's own type of a logger is what pino's is, less the level names of this one.
     loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
     bodyLimit,
     https: {
@@ -49,11 +49,12 @@ export async function createServer(handlers: Handlers<typeof agentApi>, certific
   server.setNotFoundHandler((request) => {
     throw new SealiftError('not_found', `the agent has no ${request.method} ${request.url}`);
   });
-  server.addHook('onRequest', async (request) => requireManager(request));
   server.addHook('onResponse', async (request, reply) => {
     log.debug({ method: request.method, url: request.url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered');
   });
   await server.register(websocket);
+  // After the plugin, which otherwise would leave the connection of a refused upgrade open.
+  server.addHook('onRequest', async (request) => requireManager(request));
   // The plugin above has to be loaded before the routes that use it are added.
   await server.register((scope, _options, done) => {
     for (const name of Object.keys(agentApi) as (keyof typeof agentApi)[]) {
