@@ -2,6 +2,7 @@
 /** `sealift lab`: two hosts on one machine, to play with. */
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { errorCodes, SealiftError } from '@sealift/contract';
 import { Command, InvalidArgumentError } from 'commander';
 import { guestImage } from './guest/image.ts';
 import { managerClient } from './lab/api.ts';
@@ -69,6 +70,18 @@ const mebibytes = (text: string): number => {
   return Number(text);
 };
 
+/** What goes wrong is said in words, and shown by the exit status; a lab's failures are no faults of whoever mounts the command. */
+const explained =
+  <T>(action: (options: T) => Promise<void>) =>
+  async (options: T): Promise<void> => {
+    try {
+      await action(options);
+    } catch (error) {
+      process.stderr.write(`sealift lab: ${error instanceof Error ? error.message : error}\n`);
+      process.exitCode = error instanceof SealiftError ? errorCodes[error.code].exit : 1;
+    }
+  };
+
 /** The command, to be run alone or as a part of another. */
 export const labCommand = (): Command => {
   const command = new Command('lab').description(
@@ -79,17 +92,10 @@ export const labCommand = (): Command => {
   withId('up', 'Bring it up')
     .option('--memory <MiB>', "the VM's memory", mebibytes, 512)
     .option('--checker <MiB>', 'memory that a checker in the guest walks over; 0 for none', mebibytes, 16)
-    .action(up);
-  withId('down', 'Take it down, whatever state it is in').action(down);
-  withId('status', 'What of it is running').action(status);
+    .action(explained(up));
+  withId('down', 'Take it down, whatever state it is in').action(explained(down));
+  withId('status', 'What of it is running').action(explained(status));
   return command;
 };
 
-if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  try {
-    await labCommand().parseAsync();
-  } catch (error) {
-    process.stderr.write(`sealift lab: ${error instanceof Error ? error.message : error}\n`);
-    process.exitCode = 1;
-  }
-}
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) await labCommand().parseAsync();

@@ -99,10 +99,12 @@ const follow = async (migration: Migration, { manager, signal, progress }: Obser
 };
 
 const describeProgress = ({ phase, progress }: Migration): string => {
-  if (progress === undefined || progress.ram.total === 0) return phase;
+  if (progress === undefined || progress.bytesOnWire === 0) return phase;
   const { ram, throughputMBps, bytesOnWire } = progress;
-  const left = `${(ram.remaining / 1e6).toFixed(0)} MB of memory left`;
-  return `${phase}, pass ${ram.passes}: ${left}, ${(bytesOnWire / 1e6).toFixed(0)} MB on the wire, ${throughputMBps.toFixed(0)} MB/s`;
+  const carried = `${(bytesOnWire / 1e6).toFixed(0)} MB on the wire`;
+  // What is left is asked for while QEMU copies, and says nothing later.
+  if (phase !== 'copying') return `${phase}: ${carried}`;
+  return `copying, pass ${ram.passes}: ${(ram.remaining / 1e6).toFixed(0)} MB of memory left, ${carried}, ${throughputMBps.toFixed(0)} MB/s`;
 };
 
 const describeFailure = ({ id, phase, failure }: Migration): string =>

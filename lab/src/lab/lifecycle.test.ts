@@ -17,7 +17,7 @@ test('what a crash left behind is taken down by name: daemons, QEMUs, namespaces
   assert.ok(alpha);
   const vm = join(lab.paths.agentRun('alpha'), 'vms/web');
   await mkdir(vm, { recursive: true });
-  await mkdir(lab.paths.logs, { recursive: true });
+  for (const folder of [lab.paths.run, lab.paths.logs]) await mkdir(folder, { recursive: true });
   await buildTopology(lab.plan);
   await assert.rejects(requireAbsent(lab), /lab down --id/);
 

@@ -2,6 +2,7 @@
 import { cp, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { SealiftError } from '@sealift/contract';
 import { hostDnsName, makeCertificates, managerDnsName } from '../certificates.ts';
 import { commandOf, endProcesses, type ProcessId, processId } from '../system/process.ts';
 import { buildTopology, presentNamespaces, removeTopology } from '../topology/build.ts';
@@ -21,12 +22,13 @@ export interface Lab {
 
 export const labOf = (id: string): Lab => ({ id, plan: planOf(id), paths: pathsOf(id) });
 
-/** @throws Error unless run by root */
+/** @throws SealiftError `not_authorised` unless run by root */
 export const requireRoot = (): void => {
-  if (process.getuid?.() !== 0) throw new Error('the lab needs root: it makes network namespaces, bridges and taps. Run it with sudo');
+  if (process.getuid?.() !== 0)
+    throw new SealiftError('not_authorised', 'the lab needs root: it makes network namespaces, bridges and taps. Run it with sudo');
 };
 
-/** @throws Error when any of it is there already */
+/** @throws SealiftError `already_exists` when any of it is there */
 export const requireAbsent = async ({ id, plan }: Lab): Promise<void> => {
   const present = await presentNamespaces(plan);
   if (present.length === 0) return;

@@ -1,5 +1,6 @@
 /** Where a lab keeps its things, derived from its id alone. */
 import { join } from 'node:path';
+import { SealiftError } from '@sealift/contract';
 import { namespaceOf } from '../topology/plan.ts';
 
 export interface LabPaths {
@@ -39,8 +40,8 @@ export const pathsOf = (id: string): LabPaths => {
   };
 };
 
-/** Short, because names of interfaces' namespaces and sockets are made of it. @throws Error for what cannot be one */
+/** Short, because names of interfaces' namespaces and sockets are made of it. @throws SealiftError `invalid_request` for what cannot be one */
 export const checkId = (id: string): string => {
-  if (!/^[a-z0-9]{1,10}$/.test(id)) throw new Error(`a lab's id is 1 to 10 lower-case letters and digits, not "${id}"`);
-  return id;
+  if (/^[a-z0-9]{1,10}$/.test(id)) return id;
+  throw new SealiftError('invalid_request', `a lab's id is 1 to 10 lower-case letters and digits, not "${id}"`);
 };

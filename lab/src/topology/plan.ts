@@ -59,7 +59,6 @@ export interface Plan {
 }
 
 export const hostNames = ['alpha', 'bravo'] as const;
-export type HostName = (typeof hostNames)[number];
 
 /** The network that guests are on: a guest's address, with the length of the prefix. */
 export const guestAddress = (index: number): string => `10.77.1.${100 + index}/24`;
