@@ -27,6 +27,8 @@ import {
 import { multifdChannels, toAttempt } from './spec.ts';
 
 const progressMs = 250;
+/** A destination has decided by then: its own time for loading is shorter. */
+const lastWordMs = 90_000;
 
 export class Outgoing implements Side {
   readonly role = 'source';
@@ -173,7 +175,8 @@ export class Outgoing implements Side {
         return;
       case 'hold':
         this.#vm?.setMoving('in-doubt', this.#identity.migration);
-        await this.#session?.drop();
+        // Where it was another channel that failed, RUNNING or ABORTED still comes on channel 0, if it comes at all.
+        this.#deadline = setTimeout(() => void this.#session?.drop(), lastWordMs);
         return;
     }
   }
