@@ -1,6 +1,6 @@
 /** Wrong input is answered in words, with an exit status of its own, and changes nothing. */
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,7 +130,15 @@ describe('an agent that cannot start here', () => {
   ];
 
   it('for want of root', async () => {
-    const answer = await run('unshare', ['--user', '--map-user=1000', sealift, ...agent()]);
+    // Seen through a directory that everybody may enter, which the checkout's parent need not be.
+    const seen = join(directory, 'checkout');
+    await mkdir(seen);
+    await chmod(directory, 0o755);
+    const root = join(import.meta.dirname, '..');
+    const script =
+      'mount --bind "$0" "$1" && seen=$1 && shift && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$seen/bin/sealift" "$@"';
+    const unshared = ['--mount', '--propagation', 'unchanged', 'bash', '-c', `mount --make-rprivate / 2>/dev/null; ${script}`];
+    const answer = await run('unshare', [...unshared, root, seen, ...agent()]);
     assert.equal(answer.status, 69, answer.stderr);
     assert.match(answer.stderr, /root/);
   });

@@ -1,8 +1,9 @@
-/** Tells an agent that an attempt is off, until it has heard it. */
+/** Tells an agent that an attempt is off, until it has heard it and nothing of the attempt is left at its host. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SealiftError } from '@sealift/contract';
 import type { Logger } from 'pino';
 import type { AgentLink } from '../agents/link.ts';
+import { isFinal } from './merge.ts';
 
 const answerMs = 10_000;
 const firstWaitMs = 1_000;
@@ -30,9 +31,13 @@ export function undoAt(
 }
 
 async function tell(link: AgentLink, migration: string, signal: AbortSignal): Promise<boolean> {
+  const inTime = AbortSignal.any([signal, AbortSignal.timeout(answerMs)]);
+  const params = { migration };
   try {
-    await link.client.cancelAttempt({ params: { migration } }, AbortSignal.any([signal, AbortSignal.timeout(answerMs)]));
-    return true;
+    await link.client.cancelAttempt({ params }, inTime);
+    // It has begun to clear up. Its last report comes when it has done so: a VM that is ordered to move again then finds room.
+    for await (const report of link.client.watchAttempt({ params }, inTime)) if (isFinal(report)) return true;
+    return false;
   } catch (error) {
     // It knows nothing of the attempt, or has ended it by itself.
     return error instanceof SealiftError && (error.code === 'not_found' || error.code === 'wrong_state');
