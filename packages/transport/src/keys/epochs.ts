@@ -2,12 +2,15 @@
 import { epochBits, ivBytes, keyBytes, maxSequence } from '../constants.ts';
 import { TransportError } from '../errors.ts';
 import { Aead } from '../native/evp.ts';
+import { returnCell, takeCell } from '../native/secrets.ts';
 import { expand, wipe } from './hkdf.ts';
 
 export class Epochs {
   readonly aead: Aead;
-  readonly #iv: Buffer = Buffer.alloc(ivBytes);
-  #secret: Buffer;
+  readonly #cell = takeCell();
+  readonly #secret = this.#cell.subarray(0, keyBytes);
+  readonly #iv = this.#cell.subarray(keyBytes, keyBytes + ivBytes);
+  #freed = false;
   #sequence: number;
   readonly #period: number;
 
@@ -18,7 +21,6 @@ export class Epochs {
    * @param bits log2 of the records in an epoch; other than the protocol's in tests only
    */
   constructor(secret: Uint8Array, direction: 'seal' | 'open', start = 0, bits: number = epochBits) {
-    this.#secret = Buffer.alloc(secret.length);
     this.#secret.set(secret);
     wipe(secret);
     this.#sequence = start;
@@ -58,14 +60,16 @@ export class Epochs {
 
   /** Wipes and frees. Idempotent. */
   free(): void {
+    if (this.#freed) return;
+    this.#freed = true;
     this.aead.free();
-    wipe(this.#secret, this.#iv);
+    returnCell(this.#cell);
   }
 
   #advance(): void {
     const following = expand(this.#secret, 'next');
-    wipe(this.#secret);
-    this.#secret = following;
+    this.#secret.set(following);
+    wipe(following);
     const key = expand(this.#secret, 'key', undefined, keyBytes);
     this.aead.rekey(key);
     wipe(key);
@@ -74,7 +78,7 @@ export class Epochs {
 
   #takeIv(): void {
     const iv = expand(this.#secret, 'iv', undefined, ivBytes);
-    iv.copy(this.#iv);
+    this.#iv.set(iv);
     wipe(iv);
   }
 }

@@ -5,6 +5,7 @@
 import koffi from 'koffi';
 import { ivBytes, keyBytes, tagBytes } from '../constants.ts';
 import { TransportError } from '../errors.ts';
+import { hold, holdingKind, letGo } from './holdings.ts';
 import { allocate, type Memory } from './memory.ts';
 
 const lib = koffi.load(null);
@@ -13,7 +14,8 @@ const bind = <F>(declaration: string): F => lib.func(declaration) as F; // as in
 type Call<N extends number[]> = (...args: N) => number;
 const pointer = 'uintptr_t';
 
-const evp = {
+/** Always called through the table, whose functions a test of failures replaces (testing/faults.ts). */
+export const evp = {
   aes256gcm: bind<Call<[]>>(`${pointer} EVP_aes_256_gcm()`),
   newContext: bind<Call<[]>>(`${pointer} EVP_CIPHER_CTX_new()`),
   freeContext: bind<(context: number) => void>(`void EVP_CIPHER_CTX_free(${pointer})`),
@@ -91,7 +93,13 @@ export class Aead {
     this.#seals = direction === 'seal';
     this.#context = evp.newContext();
     if (this.#context === 0) throw new TransportError('local', 'EVP_CIPHER_CTX_new failed');
-    this.rekey(key);
+    try {
+      hold(holdingKind.context, this.#context);
+      this.rekey(key);
+    } catch (error) {
+      this.free();
+      throw error;
+    }
   }
 
   /** The same context with another key; the old one is overwritten. */
@@ -135,11 +143,15 @@ export class Aead {
 
   /** OpenSSL overwrites the key schedule and frees it. Idempotent. */
   free(): void {
-    if (this.#context !== 0) evp.freeContext(this.#context);
+    if (this.#context === 0) return;
+    letGo(this.#context);
+    evp.freeContext(this.#context);
     this.#context = 0;
   }
 
   #update(call: typeof evp.encryptUpdate, out: number, input: number, length: number): void {
+    // So that a length which an earlier call has left behind is never taken for this one's.
+    this.#scratch.lengths[0] = -1;
     if (call(this.#context, out, this.#scratch.length, input, length) !== 1 || this.#scratch.lengths[0] !== length) this.#fail('update');
   }
 

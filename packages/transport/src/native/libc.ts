@@ -1,8 +1,10 @@
 /**
  * libc through koffi. Pointers are plain numbers (user-space addresses fit in 47 bits), so that address arithmetic and calls allocate
- * nothing. Calls answer as libc does; {@link errno} is read right after a failure.
+ * nothing. Calls answer as libc does; {@link errno} is read right after a failure. Always called through the table, whose functions a test of
+ * failures replaces (testing/faults.ts).
  */
 import koffi from 'koffi';
+import { disown } from './descriptors.ts';
 
 const lib = koffi.load(null);
 
@@ -10,6 +12,8 @@ const lib = koffi.load(null);
 const bind = <F>(declaration: string): F => lib.func(declaration) as F;
 
 type Call<N extends number[]> = (...args: N) => number;
+
+const close = bind<Call<[fd: number]>>('int close(int)');
 
 export const libc = {
   socket: bind<Call<[domain: number, type: number, protocol: number]>>('int socket(int, int, int)'),
@@ -25,7 +29,10 @@ export const libc = {
     'int getsockopt(int, int, int, uintptr_t, uintptr_t)',
   ),
   shutdown: bind<Call<[fd: number, how: number]>>('int shutdown(int, int)'),
-  close: bind<Call<[fd: number]>>('int close(int)'),
+  close: (fd: number): number => {
+    disown(fd);
+    return close(fd);
+  },
   poll: bind<Call<[fds: number, count: number, timeoutMs: number]>>('int poll(uintptr_t, unsigned long, int)'),
   read: bind<Call<[fd: number, buffer: number, length: number]>>('long read(int, uintptr_t, size_t)'),
   write: bind<Call<[fd: number, buffer: number, length: number]>>('long write(int, uintptr_t, size_t)'),

@@ -2,6 +2,7 @@
 import os from 'node:os';
 import koffi from 'koffi';
 import { TransportError } from '../errors.ts';
+import { hold, holdingKind, letGo } from './holdings.ts';
 import { errno, libc } from './libc.ts';
 
 const PROT_READ_WRITE = 3;
@@ -25,6 +26,12 @@ export function allocate(length: number, { secret = false } = {}): Memory {
   const address = libc.mmap(0, rounded, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
   // MAP_FAILED is the highest address.
   if (address > Number.MAX_SAFE_INTEGER) throw new TransportError('local', `no memory for ${rounded} bytes: ${nameOf(errno())}`);
+  try {
+    hold(holdingKind.memory, address, rounded);
+  } catch (error) {
+    libc.munmap(address, rounded);
+    throw error;
+  }
   if (secret) {
     libc.madvise(address, rounded, MADV_DONTDUMP);
     libc.mlock(address, rounded);
@@ -35,6 +42,7 @@ export function allocate(length: number, { secret = false } = {}): Memory {
 /** Overwrites and unmaps. The views on it must never be used again. */
 export function freeMemory(memory: Memory): void {
   memory.bytes.fill(0);
+  letGo(memory.address);
   libc.munmap(memory.address, Math.ceil(memory.bytes.length / pageBytes) * pageBytes);
 }
 

@@ -1,8 +1,10 @@
 /** Non-blocking sockets by number. Whoever gets a descriptor closes it. */
+import { chmodSync } from 'node:fs';
 import net from 'node:net';
 import { TransportError } from '../errors.ts';
 import { tunables } from '../tunables.ts';
 import type { Address } from '../worker/messages.ts';
+import { own } from './descriptors.ts';
 import { AF, E, errno, libc, SOCK } from './libc.ts';
 import { allocate, type Memory, nameOf } from './memory.ts';
 
@@ -88,11 +90,16 @@ export function tuneTcp(fd: number): void {
   setOption(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, tunables.notSentLowWater);
 }
 
-/** @throws TransportError `local`; a path that is in use already is one reason */
+/**
+ * Mode 0600 from before anybody can connect.
+ *
+ * @throws TransportError `local`; a path that is in use already is one reason
+ */
 export function listenUnix(path: string, backlog: number): number {
   const fd = open(AF.UNIX);
   try {
     check(libc.bind(fd, scratch().address, writePath(path)), `binding ${path}`);
+    chmodSync(path, 0o600);
     check(libc.listen(fd, backlog), `listening on ${path}`);
     return fd;
   } catch (error) {
@@ -113,11 +120,11 @@ export function connectUnix(path: string): number | undefined {
 
 /** @returns a connection, or -1 where none waits */
 export function accept(fd: number): number {
-  return libc.accept4(fd, 0, 0, SOCK.NONBLOCK | SOCK.CLOEXEC);
+  return own(libc.accept4(fd, 0, 0, SOCK.NONBLOCK | SOCK.CLOEXEC));
 }
 
 function open(family: number): number {
-  const fd = libc.socket(family, SOCK.STREAM | SOCK.NONBLOCK | SOCK.CLOEXEC, 0);
+  const fd = own(libc.socket(family, SOCK.STREAM | SOCK.NONBLOCK | SOCK.CLOEXEC, 0));
   check(fd, 'socket');
   return fd;
 }

@@ -2,6 +2,7 @@
 import { randomFillSync } from 'node:crypto';
 import koffi from 'koffi';
 import { TransportError } from '../errors.ts';
+import { hold, holdingKind, letGo } from './holdings.ts';
 import { allocate, freeMemory } from './memory.ts';
 
 const lib = koffi.load(null);
@@ -9,7 +10,8 @@ const bind = <F>(declaration: string): F => lib.func(declaration) as F; // as in
 type Call<N extends number[]> = (...args: N) => number;
 const pointer = 'uintptr_t';
 
-const evp = {
+/** Always called through the table, whose functions a test of failures replaces (testing/faults.ts). */
+export const pkey = {
   fromPrivate: bind<Call<[type: number, engine: number, key: number, length: number]>>(
     `${pointer} EVP_PKEY_new_raw_private_key(int, ${pointer}, ${pointer}, size_t)`,
   ),
@@ -30,7 +32,7 @@ const bytes = 32;
 
 /** A private key for one exchange. Whoever made it calls {@link KeyPair.free}, on every path. */
 export class KeyPair {
-  #key: number;
+  #key = 0;
   readonly publicKey: Buffer;
 
   /** @param privateKey 32 bytes, for test vectors only; without it the key is random */
@@ -39,14 +41,17 @@ export class KeyPair {
     try {
       if (privateKey) memory.bytes.set(privateKey, 0);
       else randomFillSync(memory.bytes, 0, bytes);
-      this.#key = evp.fromPrivate(EVP_PKEY_X25519, 0, memory.address, bytes);
+      this.#key = pkey.fromPrivate(EVP_PKEY_X25519, 0, memory.address, bytes);
       if (this.#key === 0) throw new TransportError('local', 'EVP_PKEY_new_raw_private_key failed');
+      hold(holdingKind.keyPair, this.#key);
       new DataView(memory.bytes.buffer).setBigUint64(96, BigInt(bytes), true);
-      if (evp.publicOf(this.#key, memory.address + 32, memory.address + 96) !== 1) {
-        this.free();
+      if (pkey.publicOf(this.#key, memory.address + 32, memory.address + 96) !== 1) {
         throw new TransportError('local', 'EVP_PKEY_get_raw_public_key failed');
       }
       this.publicKey = Buffer.from(memory.bytes.subarray(32, 64));
+    } catch (error) {
+      this.free();
+      throw error;
     } finally {
       freeMemory(memory);
     }
@@ -64,24 +69,26 @@ export class KeyPair {
     let context = 0;
     try {
       memory.bytes.set(peer, 0);
-      other = evp.fromPublic(EVP_PKEY_X25519, 0, memory.address, bytes);
-      context = evp.newContext(this.#key, 0);
-      if (other === 0 || context === 0 || evp.deriveInit(context) !== 1) throw new TransportError('local', 'X25519 failed');
+      other = pkey.fromPublic(EVP_PKEY_X25519, 0, memory.address, bytes);
+      context = pkey.newContext(this.#key, 0);
+      if (other === 0 || context === 0 || pkey.deriveInit(context) !== 1) throw new TransportError('local', 'X25519 failed');
       // OpenSSL refuses low-order points either when it is told the peer or when it derives.
-      if (evp.setPeer(context, other) !== 1) return undefined;
+      if (pkey.setPeer(context, other) !== 1) return undefined;
       new DataView(memory.bytes.buffer).setBigUint64(96, BigInt(bytes), true);
-      if (evp.derive(context, memory.address + 32, memory.address + 96) !== 1) return undefined;
+      if (pkey.derive(context, memory.address + 32, memory.address + 96) !== 1) return undefined;
       return Buffer.from(memory.bytes.subarray(32, 64));
     } finally {
-      evp.freeContext(context);
-      evp.freeKey(other);
+      pkey.freeContext(context);
+      pkey.freeKey(other);
       freeMemory(memory);
     }
   }
 
   /** Idempotent. */
   free(): void {
-    evp.freeKey(this.#key);
+    if (this.#key === 0) return;
+    letGo(this.#key);
+    pkey.freeKey(this.#key);
     this.#key = 0;
   }
 }

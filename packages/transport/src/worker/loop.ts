@@ -3,8 +3,10 @@
  * to Node's own event loop until it is told to stop. Messages are taken from its port in between.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { adoptOwners } from '../native/descriptors.ts';
+import { adoptLedger } from '../native/holdings.ts';
 import { CLOCK_THREAD_CPUTIME_ID, libc, POLL } from '../native/libc.ts';
-import { allocate, type Memory } from '../native/memory.ts';
+import { allocate, freeMemory, type Memory } from '../native/memory.ts';
 import { tunables } from '../tunables.ts';
 
 /** Something that waits for readiness of a file descriptor. */
@@ -51,7 +53,7 @@ export class Poller {
     this.#memory = larger;
     this.#words = new Int32Array(larger.bytes.buffer);
     this.#halves = new Int16Array(larger.bytes.buffer);
-    libc.munmap(old.address, old.bytes.length);
+    freeMemory(old);
   }
 }
 
@@ -74,6 +76,17 @@ export interface WorkerBoot {
   readonly wakeFd: number;
   /** One double: the thread's CPU seconds so far. */
   readonly cpu: SharedArrayBuffer;
+  /** Where it writes down what the main thread has to reclaim if it dies. */
+  readonly ledger: SharedArrayBuffer;
+  readonly owners: SharedArrayBuffer;
+  /** Its number in {@link WorkerBoot.owners}. */
+  readonly thread: number;
+}
+
+/** What a worker thread does before anything else. */
+export function begin(boot: WorkerBoot): void {
+  adoptLedger(boot.ledger);
+  adoptOwners(boot.owners, boot.thread);
 }
 
 export const stopMessage = 'stop';

@@ -1,6 +1,7 @@
 import { workerData } from 'node:worker_threads';
-import { run, type WorkerBoot } from './loop.ts';
+import { begin, run, type WorkerBoot } from './loop.ts';
 import { Pump } from './pump.ts';
 
 const boot: WorkerBoot = workerData;
+begin(boot);
 run(boot, new Pump((report) => boot.port.postMessage(report)));
