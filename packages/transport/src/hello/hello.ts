@@ -63,7 +63,12 @@ export class SourceHello {
       wipe(derived.sourceToDestination, derived.destinationToSource);
       return undefined;
     }
-    return { confirm: sealConfirm(derived.sourceToDestination, this.#channel), secrets: derived };
+    try {
+      return { confirm: sealConfirm(derived.sourceToDestination, this.#channel), secrets: derived };
+    } catch (error) {
+      wipe(derived.sourceToDestination, derived.destinationToSource);
+      throw error;
+    }
   }
 
   free(): void {

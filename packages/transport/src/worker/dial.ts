@@ -1,5 +1,6 @@
 /** The source's side of opening one channel: connect, hello, and again from the start until it is confirmed or the time is up. */
 import { m2Bytes } from '../constants.ts';
+import { TransportError } from '../errors.ts';
 import { type Finished, SourceHello } from '../hello/hello.ts';
 import type { HelloKeys } from '../keys/schedule.ts';
 import { libc, POLL } from '../native/libc.ts';
@@ -57,8 +58,26 @@ export class Dial {
 
   /** @returns what a confirmed channel consists of; the descriptor and the secrets are then the caller's */
   ready(): { wire: number; secrets: Finished } | undefined {
-    const exchange = this.#exchange;
-    if (!exchange) return undefined;
+    try {
+      return this.#exchange && this.#advance(this.#exchange);
+    } catch (error) {
+      // Whatever this host could not do for this connection, the next may do better, and the other channels go on.
+      if (!(error instanceof TransportError)) throw error;
+      this.#again(error.message);
+      return undefined;
+    }
+  }
+
+  /** Closes and wipes. Idempotent. */
+  free(): void {
+    this.#hello?.free();
+    this.#hello = undefined;
+    if (this.#exchange) libc.close(this.#exchange.fd);
+    this.#exchange = undefined;
+    this.#state = 'done';
+  }
+
+  #advance(exchange: Exchange): { wire: number; secrets: Finished } | undefined {
     if (this.#state === 'connecting') {
       const code = connectError(exchange.fd);
       if (code !== 0) {
@@ -74,15 +93,6 @@ export class Dial {
     if (!exchange.flush()) this.#again('the connection broke during the hello');
     else if (!exchange.sending) return this.#receive(exchange);
     return undefined;
-  }
-
-  /** Closes and wipes. Idempotent. */
-  free(): void {
-    this.#hello?.free();
-    this.#hello = undefined;
-    if (this.#exchange) libc.close(this.#exchange.fd);
-    this.#exchange = undefined;
-    this.#state = 'done';
   }
 
   #receive(exchange: Exchange): { wire: number; secrets: Finished } | undefined {

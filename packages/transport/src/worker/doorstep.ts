@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { confirmBytes, m1Bytes } from '../constants.ts';
+import { TransportError } from '../errors.ts';
 import { DestinationHello, type Finished } from '../hello/hello.ts';
 import { decodeM1, m1IsAuthentic } from '../hello/messages.ts';
 import { libc, POLL } from '../native/libc.ts';
@@ -69,15 +70,12 @@ export class Doorstep {
   ready(fd: number): boolean {
     const guest = this.#guests.get(fd);
     if (!guest) return false;
-    if (!guest.exchange.flush()) {
+    try {
+      this.#hear(guest);
+    } catch (error) {
+      // Whatever this host could not do for this connection, the others go on.
+      if (!(error instanceof TransportError)) throw error;
       this.#close(guest);
-      return true;
-    }
-    const flight = guest.exchange.receive();
-    if (flight === 'ended') this.#close(guest);
-    else if (flight) {
-      if (guest.hello) this.#confirm(guest, guest.hello, flight);
-      else this.#answer(guest, flight);
     }
     return true;
   }
@@ -93,6 +91,19 @@ export class Doorstep {
 
   clear(): void {
     for (const guest of [...this.#guests.values()]) this.#close(guest);
+  }
+
+  #hear(guest: Guest): void {
+    if (!guest.exchange.flush()) {
+      this.#close(guest);
+      return;
+    }
+    const flight = guest.exchange.receive();
+    if (flight === 'ended') this.#close(guest);
+    else if (flight) {
+      if (guest.hello) this.#confirm(guest, guest.hello, flight);
+      else this.#answer(guest, flight);
+    }
   }
 
   #answer(guest: Guest, m1: Buffer): void {
@@ -123,6 +134,8 @@ export class Doorstep {
 
   #confirm(guest: Guest, hello: DestinationHello, confirm: Buffer): void {
     const { expected, channel, exchange } = guest;
+    // First, as it may fail; afterwards nothing does.
+    tuneTcp(exchange.fd);
     // Another connection may have claimed the channel since this one's M1.
     const secrets = expected && !expected.claimed.has(channel) ? hello.finish(confirm) : undefined;
     if (!expected || !secrets) {
@@ -131,7 +144,6 @@ export class Doorstep {
     }
     this.#guests.delete(exchange.fd);
     expected.claimed.add(channel);
-    tuneTcp(exchange.fd);
     this.#confirmed(expected, channel, exchange.fd, secrets);
   }
 
