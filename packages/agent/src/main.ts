@@ -1,5 +1,6 @@
 /** `sealift agent`: the command line around the daemon. */
 import { once } from 'node:events';
+import { hardenProcess, TransportError } from '@sealift/transport';
 import { Command } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { CannotStart, unavailable } from './cannot-start.ts';
@@ -40,6 +41,7 @@ export function agentCommand(): Command {
 
 async function main(raw: RawOptions): Promise<void> {
   const options = checkOptions(raw);
+  harden();
   const { SEALIFT_LOG: level } = process.env;
   const log = createLog({ daemon: 'agent', host: options.name }, level);
   const agent = await runAgent(options, createAttempts, packageJson.version, log);
@@ -48,4 +50,14 @@ async function main(raw: RawOptions): Promise<void> {
   await agent.stop();
   log.info('stopped');
   process.exit(0); // whatever else is open is of no more use
+}
+
+/** Before there is any key in this process. @throws CannotStart */
+function harden(): void {
+  try {
+    hardenProcess();
+  } catch (error) {
+    if (error instanceof TransportError) throw new CannotStart(`${error.message}; start it without that restriction`, { cause: error });
+    throw error;
+  }
 }

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import pino from 'pino';
 import { startManager } from './manager.ts';
 import { StartupError } from './startup/error.ts';
+import { hardenProcess } from './startup/hardening.ts';
 import { readIdentity } from './startup/identity.ts';
 import { parseListen } from './startup/listen.ts';
 
@@ -38,6 +39,7 @@ async function run(options: Options): Promise<void> {
   process.umask(0o077);
   const log = pino({ base: null }, pino.destination({ dest: 2, sync: true }));
   try {
+    hardenProcess();
     const listen = parseListen(options.listen);
     const identity = readIdentity(options);
     const manager = await startManager({ ...options, listen, identity, log });
