@@ -3,11 +3,14 @@
  * closed authentically in both directions, or it failed, once, and is then told {@link Session.abort} or {@link Session.drop}, after which
  * everything of it is closed and wiped. In between channel 0 stays, unless it was the one that failed, so that ABORTED can be said and heard.
  */
+
+import { Arrivals } from './arrivals.ts';
 import { confirmBytes, controlChannel, firstDataChannel, m1Bytes, m2Bytes, type Role, recordType } from './constants.ts';
+import type { Demand } from './demand.ts';
 import { TransportError } from './errors.ts';
 import type { Attempt } from './keys/context.ts';
+import { Milestone } from './milestone.ts';
 import { libc } from './native/libc.ts';
-import { connectUnix } from './native/sockets.ts';
 import type { Pool } from './pool.ts';
 import { type ChannelTotal, decodeGrant, encodeGrant, type Grant } from './record/control.ts';
 import type { GateReport, PumpReport } from './worker/messages.ts';
@@ -27,27 +30,11 @@ export interface SessionHandlers {
    * {@link SessionHandlers.control} may still be called until then, with ABORTED above all.
    */
   failed(error: TransportError): void;
+  /** On demand only: a data channel has begun or ended. */
+  channels?(open: number): void;
 }
 
 type Reports = Exclude<GateReport, { kind: 'listening' | 'not-listening' }> | PumpReport;
-
-/** A promise with its two ends; its rejection is also told through {@link SessionHandlers.failed}, so nobody has to listen. */
-class Milestone<T> {
-  readonly #settle = Promise.withResolvers<T>();
-
-  constructor() {
-    this.promise.catch(() => undefined);
-  }
-  get promise(): Promise<T> {
-    return this.#settle.promise;
-  }
-  reach(value: T): void {
-    this.#settle.resolve(value);
-  }
-  fail(error: Error): void {
-    this.#settle.reject(error);
-  }
-}
 
 export class Session {
   readonly number: number;
@@ -69,18 +56,30 @@ export class Session {
   readonly #endedChannels = new Set<number>();
   readonly #sent: (ChannelTotal | undefined)[] = [];
   readonly #arrived: (ChannelTotal | undefined)[] = [];
-  readonly #waiting = new Set<number>();
+  readonly #demand: Demand | undefined;
+  readonly #arrivals: Arrivals;
+  /** On demand: data channels that have begun. */
+  readonly #begun = new Set<number>();
   /** Local streams that were opened before their channel was confirmed. */
   readonly #early = new Map<number, number>();
-  #localPath: string | undefined;
   #nextLocal = firstDataChannel;
-  #mainAttached = false;
+  /** On demand: no data channel will begin any more. */
+  #finishing = false;
   #missingDrops = 0;
   #failed = false;
   #state: 'open' | 'ended' | 'dropping' | 'gone' = 'open';
 
   /** Made by {@link Transport}. @param onGone when nothing of it is left in any thread */
-  constructor(number: number, role: Role, attempt: Attempt, pool: Pool, handlers: SessionHandlers, epochBits: number, onGone: () => void) {
+  constructor(
+    number: number,
+    role: Role,
+    attempt: Attempt,
+    pool: Pool,
+    handlers: SessionHandlers,
+    epochBits: number,
+    onGone: () => void,
+    demand?: Demand,
+  ) {
     this.number = number;
     this.role = role;
     this.attempt = attempt;
@@ -90,26 +89,36 @@ export class Session {
     this.#epochBits = epochBits;
     this.#cpuAtStart = pool.cpuSeconds;
     this.#onGone = onGone;
+    this.#demand = demand;
+    this.#arrivals = new Arrivals(demand !== undefined, {
+      attach: (channel, local) => this.#attach(channel, local),
+      failed: (error) => this.fail(error),
+    });
   }
 
-  /** Every channel is proven, and the spec's key is gone from this process. */
+  /** Every channel is proven, and the spec's key is gone from this process. On demand: channel 0 is proven. */
   get confirmed(): Promise<void> {
     return this.#confirmed.promise;
   }
 
-  /** Every local stream has ended and its CLOSE is queued: the final totals of channels 1, 2, … towards the peer. */
+  /** Not on demand. Every local stream has ended and its CLOSE is queued: the final totals of channels 1, 2, … towards the peer. */
   get localEnded(): Promise<readonly ChannelTotal[]> {
     return this.#localEnded.promise;
   }
 
-  /** Every data channel's CLOSE has come, and all bytes before it are in the local sockets: what arrived on channels 1, 2, … */
+  /** Not on demand. Every data channel's CLOSE has come, and all bytes before it are in the local sockets: what arrived on channels 1, 2, … */
   get delivered(): Promise<readonly ChannelTotal[]> {
     return this.#delivered.promise;
   }
 
-  /** Every channel, channel 0 too, is closed in both directions. */
+  /** Every channel that was opened, channel 0 too, is closed in both directions. */
   get ended(): Promise<void> {
     return this.#ended.promise;
+  }
+
+  /** Data channels that have begun and not ended. */
+  get openChannels(): number {
+    return [...this.#begun].filter((channel) => !this.#endedChannels.has(channel)).length;
   }
 
   /** CPU seconds of the transport's threads since the session began; where sessions overlap, each counts all of it. */
@@ -134,8 +143,12 @@ export class Session {
 
   /** The destination's side: where QEMU listens. A channel is connected to it when its first bytes are there, the main one first. */
   connectLocal(path: string): void {
-    this.#localPath = path;
-    this.#attachWaiting();
+    this.#arrivals.open(path);
+  }
+
+  /** On demand, the source's side: takes no more local streams; once those open have ended, says so on channel 0, and the session ends. */
+  finish(): void {
+    this.#pool.gate.post({ kind: 'unlisten-local', session: this.number });
   }
 
   grant(grant: Grant): void {
@@ -181,11 +194,14 @@ export class Session {
         this.#localListening.reach();
         return;
       case 'local':
+        this.#begin(this.#nextLocal, this.#demand);
         this.#attach(this.#nextLocal++, report.local);
         return;
+      case 'local-unlistened':
+        this.#noMore();
+        return;
       case 'first-data':
-        this.#waiting.add(report.channel);
-        this.#attachWaiting();
+        if (this.#state === 'open') this.#arrivals.add(report.channel);
         return;
       case 'control':
         this.#control(report.type, report.payload, report.at);
@@ -195,14 +211,10 @@ export class Session {
         return;
       case 'delivered':
         complete(this.#arrived, report.channel, report.total, this.attempt.channels, this.#delivered);
+        this.#heardAll(report.channel, report.total);
         return;
       case 'ended':
-        this.#endedChannels.add(report.channel);
-        if (this.#endedChannels.size === this.attempt.channels && this.#state === 'open') {
-          this.#state = 'ended';
-          this.#ended.reach();
-          this.#drop(new TransportError('local', 'the session has ended'));
-        }
+        this.#end(report.channel);
         return;
       case 'failed':
         this.fail(new TransportError(report.code, report.message));
@@ -258,8 +270,10 @@ export class Session {
       wire,
       secrets,
       statistics: this.statistics.buffer,
+      eager: this.#demand?.eager ?? false,
     });
     this.#confirmedChannels.add(channel);
+    if (this.#demand) this.#confirmOnDemand(channel, this.#demand);
     const early = this.#early.get(channel);
     if (early !== undefined) {
       this.#early.delete(channel);
@@ -271,26 +285,54 @@ export class Session {
     this.#confirmed.reach();
   }
 
-  #attachWaiting(): void {
-    if (this.#localPath === undefined || this.#state !== 'open') return;
-    for (const channel of [...this.#waiting].sort((a, b) => a - b)) {
-      if (channel !== firstDataChannel && !this.#mainAttached) return;
-      let local: number | undefined;
-      try {
-        local = connectUnix(this.#localPath);
-      } catch (error) {
-        this.fail(error instanceof TransportError ? error : new TransportError('local', String(error)));
-        return;
-      }
-      if (local === undefined) {
-        // QEMU accepts one at a time.
-        setTimeout(() => this.#attachWaiting(), 2);
-        return;
-      }
-      this.#waiting.delete(channel);
-      if (channel === firstDataChannel) this.#mainAttached = true;
-      this.#attach(channel, local);
+  #confirmOnDemand(channel: number, demand: Demand): void {
+    if (channel === controlChannel) this.#confirmed.reach();
+    else if (this.role === 'destination') {
+      this.#begin(channel, undefined);
+      if (demand.eager) this.#arrivals.add(channel);
     }
+  }
+
+  /** @param opening who is to open it, where it has to be opened */
+  #begin(channel: number, opening: Demand | undefined): void {
+    if (this.#state !== 'open' || !this.#demand) return;
+    this.#begun.add(channel);
+    opening?.dial(channel);
+    this.#handlers.channels?.(this.openChannels);
+  }
+
+  #heardAll(channel: number, total: ChannelTotal): void {
+    if (!this.#demand || this.role === 'source') return;
+    // The source says CLOSE there only when it has this side's CLOSE of every other channel that it opened: all are known here.
+    if (channel === controlChannel) this.#noMore();
+    else if (total.records === 0 && !this.#demand.eager) this.#arrivals.skip(channel);
+  }
+
+  #noMore(): void {
+    if (this.#finishing || this.#state !== 'open') return;
+    this.#finishing = true;
+    this.#closeWhenDone();
+  }
+
+  #closeWhenDone(): void {
+    if (!this.#finishing || this.openChannels > 0) return;
+    // Not before: a channel that was begun last may be in its hello still.
+    this.#pool.gate.post({ kind: 'forget-keys', session: this.number });
+    this.close();
+  }
+
+  #end(channel: number): void {
+    if (this.#state !== 'open') return;
+    this.#endedChannels.add(channel);
+    if (this.#demand && channel !== controlChannel) {
+      this.#handlers.channels?.(this.openChannels);
+      this.#closeWhenDone();
+    }
+    const missing = this.#demand ? this.openChannels : this.attempt.channels - this.#endedChannels.size;
+    if (missing > 0 || !this.#endedChannels.has(controlChannel)) return;
+    this.#state = 'ended';
+    this.#ended.reach();
+    this.#drop(new TransportError('local', 'the session has ended'));
   }
 
   #attach(channel: number, local: number): void {
@@ -316,6 +358,7 @@ export class Session {
     if (this.#state === 'dropping' || this.#state === 'gone') return;
     this.#state = 'dropping';
     this.#rejectAll(reason);
+    this.#arrivals.stop();
     for (const local of this.#early.values()) libc.close(local);
     this.#early.clear();
     if (this.#pool.gate.post({ kind: 'forget', session: this.number })) this.#missingDrops++;

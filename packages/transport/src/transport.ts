@@ -1,5 +1,6 @@
 /** The transport of one agent: its threads, its port, its sessions. */
-import { epochBits, type Role } from './constants.ts';
+import { controlChannel, epochBits, type Role } from './constants.ts';
+import type { Demand, OnDemand } from './demand.ts';
 import { TransportError } from './errors.ts';
 import { type Attempt, contextHash } from './keys/context.ts';
 import { wipe } from './keys/hkdf.ts';
@@ -47,6 +48,7 @@ export class Transport {
    *
    * @param key the spec's key, 32 bytes: taken, which wipes it
    * @param addresses where to listen; port 0 lets the kernel choose. Sessions at the same time share one set
+   * @param onDemand where the source opens channels as it needs them; the attempt's number is then their limit
    * @returns the session, and where it really listens
    * @throws TransportError `local` where an address cannot be listened on
    * @throws RangeError where a field of the attempt is out of its bounds
@@ -56,8 +58,10 @@ export class Transport {
     key: Uint8Array,
     addresses: readonly Address[],
     handlers: SessionHandlers,
+    onDemand?: OnDemand,
   ): Promise<{ session: Session; addresses: readonly Address[] }> {
-    const [session, hello] = this.#begin('destination', attempt, key, handlers);
+    const demand = onDemand && { eager: onDemand.eager ?? false, dial: () => undefined };
+    const [session, hello] = this.#begin('destination', attempt, key, handlers, demand);
     try {
       if (!this.#listening) {
         this.#heard = Promise.withResolvers();
@@ -78,16 +82,21 @@ export class Transport {
    * The source's side of an attempt: its channels are opened at once, spread over the addresses.
    *
    * @param key the spec's key, 32 bytes: taken, which wipes it
+   * @param onDemand channel 0 is opened at once, each other one for the local stream that it is to carry
    * @throws TransportError `local` where there is no address
    * @throws RangeError where a field of the attempt is out of its bounds
    */
-  connect(attempt: Attempt, key: Uint8Array, addresses: readonly Address[], handlers: SessionHandlers): Session {
+  connect(attempt: Attempt, key: Uint8Array, addresses: readonly Address[], handlers: SessionHandlers, onDemand = false): Session {
     if (addresses.length === 0) {
       wipe(key);
       throw new TransportError('local', 'no address to connect to');
     }
-    const [session, hello] = this.#begin('source', attempt, key, handlers);
-    this.#pool.gate.post({ kind: 'dial', ...hello, addresses, timeoutMs: tunables.connectMs });
+    const dial = (only?: readonly number[]) => {
+      this.#pool.gate.post({ kind: 'dial', ...hello, addresses, timeoutMs: tunables.connectMs, ...(only && { only }) });
+    };
+    const demand = onDemand ? { eager: false, dial: (channel: number) => dial([channel]) } : undefined;
+    const [session, hello] = this.#begin('source', attempt, key, handlers, demand);
+    dial(onDemand ? [controlChannel] : undefined);
     return session;
   }
 
@@ -102,7 +111,7 @@ export class Transport {
     await this.#pool.stop();
   }
 
-  #begin(role: Role, attempt: Attempt, key: Uint8Array, handlers: SessionHandlers): [Session, HelloSession] {
+  #begin(role: Role, attempt: Attempt, key: Uint8Array, handlers: SessionHandlers, demand?: Demand): [Session, HelloSession] {
     const keys = new SharedArrayBuffer(64);
     let context: Buffer;
     try {
@@ -116,7 +125,7 @@ export class Transport {
       wipe(key);
     }
     const number = this.#next++;
-    const session = new Session(number, role, attempt, this.#pool, handlers, this.#epochBits, () => this.#gone(number));
+    const session = new Session(number, role, attempt, this.#pool, handlers, this.#epochBits, () => this.#gone(number), demand);
     this.#sessions.set(number, session);
     const { protocolVersion: version, migration, channels } = attempt;
     return [session, { session: number, version, migration, attempt: attempt.attempt, channels, context, keys }];

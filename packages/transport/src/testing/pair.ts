@@ -6,6 +6,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { protocolVersion, type Suite } from '../constants.ts';
+import type { OnDemand } from '../demand.ts';
 import type { TransportError } from '../errors.ts';
 import type { Attempt } from '../keys/context.ts';
 import type { ControlMessage, Session } from '../session.ts';
@@ -32,6 +33,8 @@ export function testAttempt(changes: Partial<Attempt> = {}): Attempt {
 export class Heard {
   readonly control: ControlMessage[] = [];
   readonly failures: TransportError[] = [];
+  /** On demand: how many data channels were open, each time that changed. */
+  readonly open: number[] = [];
   readonly #waiting: (() => void)[] = [];
   readonly handlers = {
     control: (message: ControlMessage) => {
@@ -40,6 +43,10 @@ export class Heard {
     },
     failed: (error: TransportError) => {
       this.failures.push(error);
+      this.#wake();
+    },
+    channels: (open: number) => {
+      this.open.push(open);
       this.#wake();
     },
   };
@@ -71,6 +78,7 @@ export interface PairOptions {
   readonly suite?: Suite;
   readonly channels?: number;
   readonly transport?: TransportOptions;
+  readonly onDemand?: OnDemand;
   /** The source's and the destination's, which then outlive the pair; by default it makes its own. */
   readonly transports?: readonly [source: Transport, destination: Transport];
   /** Turns where the destination listens into where the source connects: for a proxy in between. */
@@ -110,12 +118,13 @@ export async function openPair(options: PairOptions = {}): Promise<Pair> {
       key,
       [{ host: '127.0.0.1', port: 0 }],
       destinationHeard.handlers,
+      options.onDemand,
     );
     sessions.push(destination);
     destination.connectLocal(path.join(directory, 'in'));
     const targets: Address[] = [];
     for (const address of addresses) targets.push(options.between ? await options.between(address) : address);
-    const source = transports[0].connect(attempt, sourceKey, targets, sourceHeard.handlers);
+    const source = transports[0].connect(attempt, sourceKey, targets, sourceHeard.handlers, options.onDemand !== undefined);
     sessions.push(source);
     await source.listenLocal(path.join(directory, 'out'));
     return {

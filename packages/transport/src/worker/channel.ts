@@ -30,7 +30,7 @@ export class Channel implements Target {
     this.channels = channels;
     this.#wire = wire;
     this.#report = report;
-    this.#answersEmpty = role === 'destination' && channel !== controlChannel;
+    this.#answersEmpty = role === 'destination' && channel !== controlChannel && !added.eager;
     this.statistics = new Statistics(channels, added.statistics);
     const secrets = new Uint8Array(added.secrets);
     const toDestination = secrets.subarray(0, 32);

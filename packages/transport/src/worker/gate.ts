@@ -47,7 +47,7 @@ export class Gate implements Service<GateCommand>, Target {
         this.#expected.set(keyOf(command), { ...command, migration: hexOf(command), keys: keysOf(command), claimed: new Set() });
         return;
       case 'dial':
-        this.#dial(command, command.addresses, command.timeoutMs);
+        this.#dial(command);
         return;
       case 'listen-local':
         try {
@@ -56,6 +56,10 @@ export class Gate implements Service<GateCommand>, Target {
         } catch (error) {
           this.#fail(command.session, 'local', error);
         }
+        return;
+      case 'unlisten-local':
+        this.#unlistenLocal(command.session);
+        this.#report({ kind: 'local-unlistened', session: command.session });
         return;
       case 'forget-keys':
         this.#forgetKeys(command.session);
@@ -127,11 +131,12 @@ export class Gate implements Service<GateCommand>, Target {
     this.#doorstep.clear();
   }
 
-  #dial(session: HelloSession, addresses: readonly Address[], timeoutMs: number): void {
+  #dial(command: Extract<GateCommand, { kind: 'dial' }>): void {
+    const { kind: _, addresses, timeoutMs, only, ...session } = command;
     const now = performance.now();
     const keys = keysOf(session);
     this.#dialKeys.set(session.session, keys);
-    for (let channel = 0; channel < session.channels; channel++) {
+    for (const channel of only ?? Array.from({ length: session.channels }, (_, i) => i)) {
       // Channels are spread over the addresses in turn.
       const address = addresses[channel % addresses.length];
       if (!address) continue;
@@ -166,6 +171,14 @@ export class Gate implements Service<GateCommand>, Target {
       this.#locals = this.#locals.filter((each) => each !== local);
       return;
     }
+  }
+
+  #unlistenLocal(session: number): void {
+    for (const local of this.#locals.filter((each) => each.session === session)) {
+      this.#acceptLocal(local);
+      if (local.missing > 0) libc.close(local.fd);
+    }
+    this.#locals = this.#locals.filter((each) => each.session !== session);
   }
 
   #forgetKeys(session: number): void {

@@ -18,6 +18,8 @@ export type PumpCommand =
       /** Source to destination, then destination to source; 32 bytes each. Taken: the pump wipes it. */
       readonly secrets: SharedArrayBuffer;
       readonly statistics: SharedArrayBuffer;
+      /** A local connection is made whatever comes: an empty stream is not answered before. */
+      readonly eager?: boolean;
     }
   | { readonly kind: 'attach'; readonly session: number; readonly channel: number; readonly local: number }
   /** A control record, on channel 0. */
@@ -61,9 +63,17 @@ export type GateCommand =
   | { readonly kind: 'listen'; readonly addresses: readonly Address[] }
   | { readonly kind: 'unlisten' }
   | ({ readonly kind: 'expect' } & HelloSession)
-  | ({ readonly kind: 'dial'; readonly addresses: readonly Address[]; readonly timeoutMs: number } & HelloSession)
+  /** Opens all channels, or these only; then it may come again for others. */
+  | ({
+      readonly kind: 'dial';
+      readonly addresses: readonly Address[];
+      readonly timeoutMs: number;
+      readonly only?: readonly number[];
+    } & HelloSession)
   /** Listens on a unix socket for this session's local streams, `count` of them. */
   | { readonly kind: 'listen-local'; readonly session: number; readonly path: string; readonly count: number }
+  /** Takes the local streams that wait still, and no more; answered by `local-unlistened`. */
+  | { readonly kind: 'unlisten-local'; readonly session: number }
   /** The session's channels are all confirmed: wipes what hellos needed. */
   | { readonly kind: 'forget-keys'; readonly session: number }
   /** Ends whatever the gate still does for the session; answered by `forgotten`. */
@@ -83,5 +93,6 @@ export type GateReport =
     }
   /** A local stream was opened. */
   | { readonly kind: 'local'; readonly session: number; readonly local: number }
+  | { readonly kind: 'local-unlistened'; readonly session: number }
   | { readonly kind: 'failed'; readonly session: number; readonly code: FailureCode; readonly message: string }
   | { readonly kind: 'forgotten'; readonly session: number };
