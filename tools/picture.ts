@@ -33,6 +33,7 @@ const rows = lines.map((line, i) => {
 });
 
 process.stdout.write(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">
+  <title>${escapeXml(command)} in a terminal, with what it prints</title>
   <rect width="100%" height="100%" rx="10" fill="#1d2129"/>
   <circle cx="22" cy="17" r="6" fill="#ff5f57"/><circle cx="42" cy="17" r="6" fill="#febc2e"/><circle cx="62" cy="17" r="6" fill="#28c840"/>
   <g font-family="ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace" font-size="14">
