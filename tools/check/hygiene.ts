@@ -33,7 +33,7 @@ function checkLock(path: string, text: string): Finding[] {
 function checkHandOver(path: string, text: string): Finding[] {
   // A type import is erased; `import(` has a bracket before the name.
   const early =
-    /^(?:import\s+(?!type\b)|export\s*[*{])[^;'"()]*['"](@sealift\/(?:agent|manager|lab)\b[^'"]*)['"]|^import\s*['"](@sealift\/(?:agent|manager|lab)\b[^'"]*)['"]/gm;
+    /^(?:import\s+(?!type\b)|export\s*[*{])[^;'"()]*['"](@sealift\/(?:agent|manager|transport|lab)\b[^'"]*)['"]|^import\s*['"](@sealift\/(?:agent|manager|transport|lab)\b[^'"]*)['"]/gm;
   return [...text.matchAll(early)].map(({ 1: named, 2: bare, index }) => ({
     path,
     line: text.slice(0, index).split('\n').length,

@@ -1,8 +1,8 @@
 /** With which status `sealift` ends, and how it says why. */
 import type { ErrorCode, errorCodes } from '@sealift/contract';
 
-/** 69 is EX_UNAVAILABLE of sysexits.h; 130 is what shells give for an end by Ctrl-C. */
-export type ExitCode = (typeof errorCodes)[ErrorCode]['exit'] | 0 | 69 | 130;
+/** 69 is EX_UNAVAILABLE of sysexits.h; 130 is what shells give for an end by Ctrl-C, 143 for one by SIGTERM. */
+export type ExitCode = (typeof errorCodes)[ErrorCode]['exit'] | 0 | 69 | 130 | 143;
 
 const meanings: Readonly<Record<ExitCode, string>> = {
   0: 'done',
@@ -12,11 +12,12 @@ const meanings: Readonly<Record<ExitCode, string>> = {
   4: 'not possible as things are; the message says what stands in the way',
   5: 'not allowed',
   6: 'the migration was cancelled; the VM runs on at the source',
-  7: 'the migration failed or its outcome is bad; the message says where the VM is',
+  7: 'the migration failed or its outcome is bad; the message says where the VM is. A tunnel failed',
   8: 'QEMU is missing, too old, or did not do what it was asked',
   9: 'no answer from the manager, or from a host',
-  69: 'a daemon cannot start here; the message says what it lacks',
-  130: 'left by Ctrl-C; what was ordered goes on',
+  69: 'a daemon or a tunnel cannot start here; the message says what it lacks',
+  130: 'left by Ctrl-C; what was ordered goes on, but a tunnel is aborted',
+  143: 'a tunnel was aborted by SIGTERM',
 };
 
 /** A wrong command line, before anything was asked of a manager. */

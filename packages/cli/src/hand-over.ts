@@ -1,4 +1,4 @@
-/** The daemons and the lab are other packages' commands: named here, loaded only when used, so that the rest starts without them. */
+/** The daemons, the tunnel and the lab are other packages' commands: named here, loaded only when used, so that the rest starts without them. */
 import type { Command } from 'commander';
 
 export const handOvers = {
@@ -9,6 +9,10 @@ export const handOvers = {
   agent: {
     description: "run this host's daemon",
     load: async (): Promise<Command> => (await import('@sealift/agent/main')).agentCommand(),
+  },
+  tunnel: {
+    description: 'unix sockets on two hosts joined by sealed channels, without a manager',
+    load: async (): Promise<Command> => (await import('@sealift/transport/main')).tunnelCommand(),
   },
   lab: {
     description: 'hosts as network namespaces on this machine, to try and measure with',

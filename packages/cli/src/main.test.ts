@@ -12,7 +12,8 @@ test('--version, --help and the help of each command answer without a manager', 
   assert.match((await sealift(nobody, '--version')).stdout, /^\d+\.\d+\.\d+\n$/);
   const { status, stdout } = await sealift(nobody, '--help');
   assert.equal(status, 0);
-  for (const name of ['status', 'host', 'vm', 'migration', 'manager', 'agent', 'lab']) assert.match(stdout, new RegExp(`^  ${name} `, 'm'));
+  for (const name of ['status', 'host', 'vm', 'migration', 'manager', 'agent', 'tunnel', 'lab'])
+    assert.match(stdout, new RegExp(`^  ${name} `, 'm'));
   assert.match((await sealift(nobody, 'vm', 'migrate', '--help')).stdout, /--downtime <ms>/);
   const codes = await sealift(nobody, 'help', 'exit-codes');
   assert.equal(codes.status, 0);
@@ -38,6 +39,7 @@ test("the daemons' and the lab's own commands are handed over to", async () => {
   assert.match((await sealift(nobody, 'agent', '--help')).stdout, /^Usage: sealift agent .*--migration-listen/s);
   assert.match((await sealift(nobody, 'help', 'manager')).stdout, /^Usage: sealift manager .*--listen/s);
   assert.match((await sealift(nobody, 'lab', '--help')).stdout, /^Usage: sealift lab /);
+  assert.match((await sealift(nobody, 'tunnel', 'send', '--help')).stdout, /^Usage: sealift tunnel send .*--listen-unix/s);
   assert.equal((await sealift(nobody, 'agent', '--no-such-flag')).status, 2);
   const misplaced = await sealift(nobody, '--json', 'agent');
   assert.equal(misplaced.status, 2);

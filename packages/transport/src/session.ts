@@ -116,9 +116,9 @@ export class Session {
     return this.#ended.promise;
   }
 
-  /** Data channels that have begun and not ended. */
-  get openChannels(): number {
-    return [...this.#begun].filter((channel) => !this.#endedChannels.has(channel)).length;
+  /** On demand: the data channels that were begun so far. */
+  get usedChannels(): readonly number[] {
+    return [...this.#begun];
   }
 
   /** CPU seconds of the transport's threads since the session began; where sessions overlap, each counts all of it. */
@@ -298,7 +298,7 @@ export class Session {
     if (this.#state !== 'open' || !this.#demand) return;
     this.#begun.add(channel);
     opening?.dial(channel);
-    this.#handlers.channels?.(this.openChannels);
+    this.#handlers.channels?.(this.#open());
   }
 
   #heardAll(channel: number, total: ChannelTotal): void {
@@ -308,6 +308,10 @@ export class Session {
     else if (total.records === 0 && !this.#demand.eager) this.#arrivals.skip(channel);
   }
 
+  #open(): number {
+    return [...this.#begun].filter((channel) => !this.#endedChannels.has(channel)).length;
+  }
+
   #noMore(): void {
     if (this.#finishing || this.#state !== 'open') return;
     this.#finishing = true;
@@ -315,7 +319,7 @@ export class Session {
   }
 
   #closeWhenDone(): void {
-    if (!this.#finishing || this.openChannels > 0) return;
+    if (!this.#finishing || this.#open() > 0) return;
     // Not before: a channel that was begun last may be in its hello still.
     this.#pool.gate.post({ kind: 'forget-keys', session: this.number });
     this.close();
@@ -325,10 +329,10 @@ export class Session {
     if (this.#state !== 'open') return;
     this.#endedChannels.add(channel);
     if (this.#demand && channel !== controlChannel) {
-      this.#handlers.channels?.(this.openChannels);
+      this.#handlers.channels?.(this.#open());
       this.#closeWhenDone();
     }
-    const missing = this.#demand ? this.openChannels : this.attempt.channels - this.#endedChannels.size;
+    const missing = this.#demand ? this.#open() : this.attempt.channels - this.#endedChannels.size;
     if (missing > 0 || !this.#endedChannels.has(controlChannel)) return;
     this.#state = 'ended';
     this.#ended.reach();
