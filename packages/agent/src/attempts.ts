@@ -27,6 +27,8 @@ export interface AgentHost {
   readonly runDirectory: string;
   /** How many worker threads may carry channels. */
   readonly threads: number;
+  /** For debugging: where the secrets of every migration are written. */
+  readonly keylog?: { readonly file: string; readonly fd: number } | undefined;
   readonly log: Logger;
 }
 

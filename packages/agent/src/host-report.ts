@@ -40,6 +40,7 @@ export async function reportHost(host: AgentHost, attempts: Attempts, qemu: Qemu
     migrationEndpoints: host.migrationListen.map(({ endpoint }) => endpoint),
     // AES-256-GCM comes with Node.js itself; without it the process would not have got this far.
     canSeal: true,
+    ...(host.keylog && { unsafe: [`the keys of every migration are written to ${host.keylog.file}`] }),
     vms: host.vms.list().map((vm) => reportVm(vm, attempts)),
   };
 }

@@ -4,6 +4,7 @@ import { hardenProcess, TransportError } from '@sealift/transport';
 import { Command } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { CannotStart, unavailable } from './cannot-start.ts';
+import { keylogVariable, openKeylog, warnOfKeylog } from './keylog.ts';
 import { createLog } from './log.ts';
 import { createAttempts } from './migration/index.ts';
 import { checkOptions, type RawOptions } from './options.ts';
@@ -27,6 +28,7 @@ export function agentCommand(): Command {
     .option('--accel <auto|kvm|tcg>', 'how QEMU runs guests', 'auto')
     .option('--memory <MiB>', 'memory for all VMs together (default: what the host has available)')
     .option('--qemu <path>', 'the QEMU program', 'qemu-system-x86_64')
+    .option('--unsafe', `allow what must not be done in production: ${keylogVariable}`)
     .option('--threads <number>', 'threads that seal and carry migrations (default: one for each core)')
     .action(async (raw: RawOptions) => {
       try {
@@ -40,10 +42,13 @@ export function agentCommand(): Command {
 }
 
 async function main(raw: RawOptions): Promise<void> {
-  const options = checkOptions(raw);
   harden();
+  const file = process.env[keylogVariable];
+  const fd = openKeylog(file, raw.unsafe === true);
+  const options = { ...checkOptions(raw), ...(file !== undefined && fd !== undefined && { keylog: { file, fd } }) };
   const { SEALIFT_LOG: level } = process.env;
   const log = createLog({ daemon: 'agent', host: options.name }, level);
+  if (options.keylog) warnOfKeylog(options.keylog.file, log);
   const agent = await runAgent(options, createAttempts, packageJson.version, log);
   const signal = await Promise.race(['SIGTERM', 'SIGINT'].map((name) => once(process, name).then(() => name)));
   log.info({ signal }, 'stopping; VMs run on');

@@ -28,6 +28,8 @@ export interface AgentOptions {
   readonly memoryMiB: number | undefined;
   readonly qemu: string;
   readonly threads: number;
+  /** Where the secrets of migrations are written for debugging; undefined: nowhere. */
+  readonly keylog?: { readonly file: string; readonly fd: number };
 }
 
 /** As commander hands it over. */
@@ -44,6 +46,7 @@ export interface RawOptions {
   readonly memory?: string;
   readonly qemu: string;
   readonly threads?: string;
+  readonly unsafe?: boolean;
 }
 
 /** @throws CannotStart naming the option */

@@ -52,6 +52,7 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
       migrationListen: options.migrationListen,
       runDirectory: join(options.run, 'migrations'),
       threads: options.threads,
+      keylog: options.keylog,
       log,
     };
     const attempts = createAttempts(host);

@@ -23,6 +23,8 @@ export const HostReport = Type.Object({
   /** The addresses that sealed channels may come in on. */
   migrationEndpoints: Type.Array(Endpoint),
   canSeal: Type.Boolean(),
+  /** What this agent was told to do that nobody should do in production, in words. */
+  unsafe: Type.Optional(Type.Array(Type.String())),
   vms: Type.Array(AgentVm),
 });
 export type HostReport = Static<typeof HostReport>;

@@ -22,6 +22,12 @@ export type ControlMessage =
   | { readonly type: 'running'; readonly at: bigint }
   | { readonly type: 'aborted'; readonly at: bigint };
 
+/** The same for all sessions of a {@link Transport}; see {@link TransportOptions}. */
+export interface SessionOptions {
+  readonly epochBits: number;
+  readonly keylogFd: number | undefined;
+}
+
 export interface SessionHandlers {
   /** Called in the order of arrival. */
   control(message: ControlMessage): void;
@@ -43,7 +49,7 @@ export class Session {
   readonly statistics: Statistics;
   readonly #pool: Pool;
   readonly #handlers: SessionHandlers;
-  readonly #epochBits: number;
+  readonly #options: SessionOptions;
   readonly #cpuAtStart: number;
   readonly #confirmed = new Milestone<void>();
   readonly #localListening = new Milestone<void>();
@@ -76,7 +82,7 @@ export class Session {
     attempt: Attempt,
     pool: Pool,
     handlers: SessionHandlers,
-    epochBits: number,
+    options: SessionOptions,
     onGone: () => void,
     demand?: Demand,
   ) {
@@ -86,7 +92,7 @@ export class Session {
     this.statistics = new Statistics(attempt.channels);
     this.#pool = pool;
     this.#handlers = handlers;
-    this.#epochBits = epochBits;
+    this.#options = options;
     this.#cpuAtStart = pool.cpuSeconds;
     this.#onGone = onGone;
     this.#demand = demand;
@@ -258,7 +264,7 @@ export class Session {
       libc.close(wire);
       return;
     }
-    const { channels, suite } = this.attempt;
+    const { channels, suite, migration, attempt } = this.attempt;
     this.#pump(channel).post({
       kind: 'add',
       session: this.number,
@@ -266,7 +272,8 @@ export class Session {
       channels,
       role: this.role,
       suite,
-      epochBits: this.#epochBits,
+      epochBits: this.#options.epochBits,
+      ...(this.#options.keylogFd !== undefined && { keylog: { fd: this.#options.keylogFd, migration, attempt } }),
       wire,
       secrets,
       statistics: this.statistics.buffer,

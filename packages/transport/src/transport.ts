@@ -6,7 +6,7 @@ import { type Attempt, contextHash } from './keys/context.ts';
 import { wipe } from './keys/hkdf.ts';
 import { helloKeys } from './keys/schedule.ts';
 import { Pool } from './pool.ts';
-import { Session, type SessionHandlers } from './session.ts';
+import { Session, type SessionHandlers, type SessionOptions } from './session.ts';
 import { tunables } from './tunables.ts';
 import type { Address, HelloSession } from './worker/messages.ts';
 
@@ -15,11 +15,13 @@ export interface TransportOptions {
   readonly threads?: number;
   /** log2 of the records of an epoch; other than the protocol's in tests only, and then alike on both sides. */
   readonly epochBits?: number;
+  /** A file opened for appending, which then gets every secret of every channel. For debugging only: see docs/protocol.md "key log". */
+  readonly keylogFd?: number;
 }
 
 export class Transport {
   readonly #pool: Pool;
-  readonly #epochBits: number;
+  readonly #options: SessionOptions;
   readonly #sessions = new Map<number, Session>();
   #next = 1;
   #listening: { addresses: Promise<readonly Address[]>; sessions: Set<number> } | undefined;
@@ -28,7 +30,7 @@ export class Transport {
   #broken: TransportError | undefined;
 
   constructor(options: TransportOptions = {}) {
-    this.#epochBits = options.epochBits ?? epochBits;
+    this.#options = { epochBits: options.epochBits ?? epochBits, keylogFd: options.keylogFd };
     this.#pool = new Pool(options.threads, {
       gate: (report) => {
         if (report.kind === 'listening') this.#heard.resolve(report.addresses);
@@ -125,7 +127,7 @@ export class Transport {
       wipe(key);
     }
     const number = this.#next++;
-    const session = new Session(number, role, attempt, this.#pool, handlers, this.#epochBits, () => this.#gone(number), demand);
+    const session = new Session(number, role, attempt, this.#pool, handlers, this.#options, () => this.#gone(number), demand);
     this.#sessions.set(number, session);
     const { protocolVersion: version, migration, channels } = attempt;
     return [session, { session: number, version, migration, attempt: attempt.attempt, channels, context, keys }];

@@ -38,7 +38,7 @@ class Book implements Attempts {
 
   constructor(host: AgentHost) {
     this.#host = host;
-    this.#workplace = { host, transport: new Transport({ threads: host.threads }) };
+    this.#workplace = { host, transport: new Transport({ threads: host.threads, ...(host.keylog && { keylogFd: host.keylog.fd }) }) };
     this.#seen = new Set(lastRecords(host.journal.records).keys());
   }
 

@@ -86,6 +86,7 @@ function printDetails(io: Io, { name, endpoint, state, problem, lastSeenAt, repo
     'key hash': report?.keyHash,
     qemu: report && `${report.qemu.version} (${report.qemu.accel})`,
     'can seal': report && (report.canSeal ? 'yes' : 'NO: migrations with this host are clear'),
+    UNSAFE: report?.unsafe?.join('; '),
     cpus: report?.cpus,
     memory: report && `${formatBytes(report.memory.total)}, ${formatBytes(report.memory.available)} available`,
     bridges: report?.bridges.join(' ') || undefined,

@@ -4,6 +4,7 @@ import { TransportError } from '../errors.ts';
 import { Aead } from '../native/evp.ts';
 import { returnCell, takeCell } from '../native/secrets.ts';
 import { expand, wipe } from './hkdf.ts';
+import type { EpochLog } from './keylog.ts';
 
 export class Epochs {
   readonly aead: Aead;
@@ -13,18 +14,22 @@ export class Epochs {
   #freed = false;
   #sequence: number;
   readonly #period: number;
+  readonly #log: EpochLog | undefined;
 
   /**
    * @param secret the direction's secret: taken, which wipes it at the caller's
    * @param direction whether this end seals or opens
    * @param start how many records of this direction have gone by already, less than an epoch
    * @param bits log2 of the records in an epoch; other than the protocol's in tests only
+   * @param log is told each epoch's secret; for debugging only
    */
-  constructor(secret: Uint8Array, direction: 'seal' | 'open', start = 0, bits: number = epochBits) {
+  constructor(secret: Uint8Array, direction: 'seal' | 'open', start = 0, bits: number = epochBits, log?: EpochLog) {
     this.#secret.set(secret);
     wipe(secret);
     this.#sequence = start;
     this.#period = 2 ** bits;
+    this.#log = log;
+    log?.(0, this.#secret);
     const key = expand(this.#secret, 'key', undefined, keyBytes);
     this.aead = new Aead(key, direction);
     wipe(key);
@@ -70,6 +75,7 @@ export class Epochs {
     const following = expand(this.#secret, 'next');
     this.#secret.set(following);
     wipe(following);
+    this.#log?.(this.#sequence / this.#period, this.#secret);
     const key = expand(this.#secret, 'key', undefined, keyBytes);
     this.aead.rekey(key);
     wipe(key);

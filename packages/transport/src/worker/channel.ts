@@ -1,6 +1,7 @@
 /** A confirmed channel: a TCP connection, a local socket, a direction each way. Owns both descriptors from the moment it has them. */
 import { controlChannel } from '../constants.ts';
 import { Epochs } from '../keys/epochs.ts';
+import { type EpochLog, type KeylogPlace, keylogTo } from '../keys/keylog.ts';
 import { libc, POLL } from '../native/libc.ts';
 import { Inbound } from './inbound.ts';
 import type { Poller, Target } from './loop.ts';
@@ -35,11 +36,13 @@ export class Channel implements Target {
     const secrets = new Uint8Array(added.secrets);
     const toDestination = secrets.subarray(0, 32);
     const toSource = secrets.subarray(32);
+    const logThere = keylogOf(added, 'source-to-destination');
+    const logBack = keylogOf(added, 'destination-to-source');
     // The source's direction began with CONFIRM, which the hello has dealt with.
     const [out, into] =
       role === 'source'
-        ? [new Epochs(toDestination, 'seal', 1, epochBits), new Epochs(toSource, 'open', 0, epochBits)]
-        : [new Epochs(toSource, 'seal', 0, epochBits), new Epochs(toDestination, 'open', 1, epochBits)];
+        ? [new Epochs(toDestination, 'seal', 1, epochBits, logThere), new Epochs(toSource, 'open', 0, epochBits, logBack)]
+        : [new Epochs(toSource, 'seal', 0, epochBits, logBack), new Epochs(toDestination, 'open', 1, epochBits, logThere)];
     this.outbound = new Outbound(channel, wire, out, suite, this.statistics);
     this.inbound = new Inbound(channel, channels, wire, into, suite, this.statistics, (type, payload) => onControl(this, type, payload));
   }
@@ -116,3 +119,6 @@ export class Channel implements Target {
     if (this.#local >= 0) libc.close(this.#local);
   }
 }
+
+const keylogOf = ({ keylog, channel }: Added, direction: KeylogPlace['direction']): EpochLog | undefined =>
+  keylog && keylogTo(keylog.fd, { migration: keylog.migration, attempt: keylog.attempt, channel, direction });

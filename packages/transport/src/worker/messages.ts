@@ -14,6 +14,8 @@ export type PumpCommand =
       readonly role: Role;
       readonly suite: Suite;
       readonly epochBits: number;
+      /** Where to log secrets; for debugging only. */
+      readonly keylog?: { readonly fd: number; readonly migration: string; readonly attempt: number };
       readonly wire: number;
       /** Source to destination, then destination to source; 32 bytes each. Taken: the pump wipes it. */
       readonly secrets: SharedArrayBuffer;

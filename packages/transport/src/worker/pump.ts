@@ -93,7 +93,12 @@ export class Pump implements Service<PumpCommand> {
       new Uint8Array(command.secrets).fill(0);
     }
     this.#channels.push(channel);
-    if (channel.isControl) this.#heartbeats.set(channel, new Heartbeat(channel, performance.now()));
+    if (!channel.isControl) return;
+    const now = performance.now();
+    const heartbeat = new Heartbeat(channel, now);
+    this.#heartbeats.set(channel, heartbeat);
+    // At once, not at the next tick: a short session may be over by then, and would not know its round-trip time.
+    heartbeat.tick(now);
   }
 
   #control(channel: Channel, type: number, payload: Buffer): void {
