@@ -13,6 +13,7 @@ import { Milestone } from './milestone.ts';
 import { libc } from './native/libc.ts';
 import type { Pool } from './pool.ts';
 import { type ChannelTotal, decodeGrant, encodeGrant, type Grant } from './record/control.ts';
+import { Totals } from './totals.ts';
 import type { GateReport, PumpReport } from './worker/messages.ts';
 import { Statistics } from './worker/statistics.ts';
 
@@ -53,15 +54,13 @@ export class Session {
   readonly #cpuAtStart: number;
   readonly #confirmed = new Milestone<void>();
   readonly #localListening = new Milestone<void>();
-  readonly #localEnded = new Milestone<readonly ChannelTotal[]>();
-  readonly #delivered = new Milestone<readonly ChannelTotal[]>();
+  readonly #localEnded: Totals;
+  readonly #delivered: Totals;
   readonly #ended = new Milestone<void>();
   readonly #dropped = new Milestone<void>();
   readonly #onGone: () => void;
   readonly #confirmedChannels = new Set<number>();
   readonly #endedChannels = new Set<number>();
-  readonly #sent: (ChannelTotal | undefined)[] = [];
-  readonly #arrived: (ChannelTotal | undefined)[] = [];
   readonly #demand: Demand | undefined;
   readonly #arrivals: Arrivals;
   /** On demand: data channels that have begun. */
@@ -90,6 +89,8 @@ export class Session {
     this.role = role;
     this.attempt = attempt;
     this.statistics = new Statistics(attempt.channels);
+    this.#localEnded = new Totals(attempt.channels);
+    this.#delivered = new Totals(attempt.channels);
     this.#pool = pool;
     this.#handlers = handlers;
     this.#options = options;
@@ -213,10 +214,10 @@ export class Session {
         this.#control(report.type, report.payload, report.at);
         return;
       case 'close-queued':
-        complete(this.#sent, report.channel, report.total, this.attempt.channels, this.#localEnded);
+        this.#localEnded.add(report.channel, report.total);
         return;
       case 'delivered':
-        complete(this.#arrived, report.channel, report.total, this.attempt.channels, this.#delivered);
+        this.#delivered.add(report.channel, report.total);
         this.#heardAll(report.channel, report.total);
         return;
       case 'ended':
@@ -392,16 +393,3 @@ export class Session {
 const abortGraceMs = 300;
 /** M1, M2 and CONFIRM, which the gate exchanges before the counters begin. */
 const helloBytes = m1Bytes + m2Bytes + confirmBytes;
-
-function complete(
-  totals: (ChannelTotal | undefined)[],
-  channel: number,
-  total: ChannelTotal,
-  channels: number,
-  milestone: Milestone<readonly ChannelTotal[]>,
-): void {
-  if (channel === controlChannel) return;
-  totals[channel - firstDataChannel] = total;
-  const known = totals.filter((each) => each !== undefined);
-  if (known.length === channels - firstDataChannel) milestone.reach(known);
-}
