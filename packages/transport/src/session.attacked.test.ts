@@ -8,7 +8,8 @@ import { after, describe, it } from 'node:test';
 import { headerBytes, recordType } from './constants.ts';
 import type { FailureCode } from './errors.ts';
 import { Attacked } from './testing/attacked.ts';
-import { type Attack, attackOn, flipped, nothing, type Unit, type Which } from './testing/attacker.ts';
+import type { Attack, Unit } from './testing/attacker.ts';
+import { attackOn, exchanged, flipped, late, nothing, type Which } from './testing/attacks.ts';
 import { MiniDirection } from './testing/mini.ts';
 import { Transport } from './transport.ts';
 
@@ -85,36 +86,6 @@ const lengths: Case[] = [
   codes: ['record', 'truncated'],
   attack: () => attackOn(data, (unit) => flipped(unit.bytes, Number(bit))),
 }));
-
-/** Holds back one unit until the other is there, and gives each the other's place. */
-function exchanged(one: Which, other: Which): Attack {
-  const first = Promise.withResolvers<Buffer>();
-  const second = Promise.withResolvers<Buffer>();
-  const place = (which: Which, own: (bytes: Buffer) => void, theirs: Promise<Buffer>) =>
-    attackOn(which, ({ bytes, wire }) => {
-      own(bytes);
-      return Promise.race([theirs, wire.stall()]);
-    });
-  const attacks = [place(one, first.resolve, second.promise), place(other, second.resolve, first.promise)];
-  return (unit, attacker) => attacks.map((attack) => attack(unit, attacker)).find((result) => result !== undefined);
-}
-
-/** Keeps the matching unit and sends it behind the next one of its direction. */
-function late(which: Which): Attack {
-  let kept: Unit | undefined;
-  const keep = attackOn(which, (unit) => {
-    kept = unit;
-    return nothing;
-  });
-  return (unit, attacker) => {
-    if (kept?.wire === unit.wire && kept.direction === unit.direction) {
-      const both = Buffer.concat([unit.bytes, kept.bytes]);
-      kept = undefined;
-      return both;
-    }
-    return keep(unit, attacker);
-  };
-}
 
 const sequences = Object.entries(victims).flatMap(([victim, { which, ...rest }]): Case[] => [
   {

@@ -6,7 +6,8 @@ import type net from 'node:net';
 import { after, describe, it } from 'node:test';
 import { confirmBytes, m1Bytes, m2Bytes, recordType } from './constants.ts';
 import { Attacked } from './testing/attacked.ts';
-import { type Attack, type Attacker, attackOn, flipped, nothing, type Unit } from './testing/attacker.ts';
+import type { Attack, Attacker, Unit } from './testing/attacker.ts';
+import { attackOn, exchanged, flipped, nothing } from './testing/attacks.ts';
 import { Transport } from './transport.ts';
 
 const transports = [new Transport({ threads: 2 }), new Transport({ threads: 2 })] as const;
@@ -68,21 +69,7 @@ const attacks: Record<string, () => Attack> = {
       },
       9,
     ),
-  'hellos of two channels in each other’s place': () => {
-    const first = Promise.withResolvers<Buffer>();
-    const second = Promise.withResolvers<Buffer>();
-    const swap = [
-      attackOn({ channel: 1, type: 'M2' }, ({ bytes }) => {
-        first.resolve(bytes);
-        return second.promise;
-      }),
-      attackOn({ channel: 2, type: 'M2' }, ({ bytes }) => {
-        second.resolve(bytes);
-        return first.promise;
-      }),
-    ];
-    return (unit, attacker) => swap.map((attack) => attack(unit, attacker)).find((result) => result !== undefined);
-  },
+  'hellos of two channels in each other’s place': () => exchanged({ channel: 1, type: 'M2' }, { channel: 2, type: 'M2' }),
   'a hello and its CONFIRM replayed while the true CONFIRM is held back': () =>
     attackOn({ channel: 1, type: recordType.confirm }, async ({ bytes, wire }, attacker) => {
       const thief = await attacker.connect();

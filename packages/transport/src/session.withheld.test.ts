@@ -4,13 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { recordType } from './constants.ts';
 import type { Attempt } from './keys/context.ts';
 import { Attacked } from './testing/attacked.ts';
-import { type Attack, attackOn, nothing } from './testing/attacker.ts';
+import type { Attack } from './testing/attacker.ts';
+import { attackOn, nothing } from './testing/attacks.ts';
 import { Heard, testAttempt } from './testing/pair.ts';
 import { Transport } from './transport.ts';
+
+const transports = [new Transport({ threads: 1 }), new Transport({ threads: 1 })] as const;
+after(() => Promise.all(transports.map((transport) => transport.close())));
 
 /** Lets nothing of a direction through from a unit on, without ending it. */
 const stalling = (which: Parameters<typeof attackOn>[0], share = 0): Attack =>
@@ -25,19 +29,19 @@ describe('a session from which something is kept back', { concurrency: true, tim
     ['to source', 'source'],
   ] as const) {
     it(`fails with \`peer\` where channel 0 falls silent within a record, ${direction}`, async () => {
-      await using attacked = await Attacked.open(stalling({ channel: 0, direction, type: recordType.ping }, 20));
+      await using attacked = await Attacked.open(stalling({ channel: 0, direction, type: recordType.ping }, 20), { transports });
       await attacked.fails(at, ['peer']);
       assert.ok(!attacked.talk.ran || at === 'source');
     });
   }
 
   it('completes where M2 of one try never comes: the source asks again', async () => {
-    await using attacked = await Attacked.open(stalling({ channel: 1, type: 'M2' }));
+    await using attacked = await Attacked.open(stalling({ channel: 1, type: 'M2' }), { transports });
     await attacked.completes();
   });
 
   it('completes where one try stays half an M1', async () => {
-    await using attacked = await Attacked.open(stalling({ channel: 2, type: 'M1' }, 40));
+    await using attacked = await Attacked.open(stalling({ channel: 2, type: 'M1' }, 40), { transports });
     await attacked.completes();
   });
 
@@ -55,7 +59,7 @@ describe('a session from which something is kept back', { concurrency: true, tim
     ['left without an answer', attackOn({ channel: 1, type: 'M2' }, ({ wire }) => wire.stall(), always)],
   ] as const) {
     it(`fails with \`hello\` at its deadline where a channel is ${how}, and nobody is connected`, async () => {
-      await using attacked = await Attacked.open(attack);
+      await using attacked = await Attacked.open(attack, { transports });
       await attacked.fails('source', ['hello']);
       assert.ok(!attacked.talk.ran);
     });
@@ -75,16 +79,15 @@ describe('a session from which something is kept back', { concurrency: true, tim
       const attempt = testAttempt();
       const key = randomBytes(32);
       const [sourceHeard, destinationHeard] = [new Heard(), new Heard()];
-      const [sending, receiving] = [new Transport({ threads: 1 }), new Transport({ threads: 1 })];
+      const listen = [{ host: '127.0.0.1', port: 0 }];
+      const { session, addresses } = await transports[1].accept(attempt, Buffer.from(key), listen, destinationHeard.handlers);
+      const source = transports[0].connect({ ...attempt, ...change }, key, addresses, sourceHeard.handlers);
       try {
-        const listen = [{ host: '127.0.0.1', port: 0 }];
-        const { session, addresses } = await receiving.accept(attempt, Buffer.from(key), listen, destinationHeard.handlers);
-        const source = sending.connect({ ...attempt, ...change }, key, addresses, sourceHeard.handlers);
         await assert.rejects(source.confirmed, { code: 'hello' });
         assert.deepEqual(destinationHeard.failures, []);
         assert.equal(session.bytesOnWire, 0, 'a channel was confirmed');
       } finally {
-        await Promise.all([sending.close(), receiving.close()]);
+        await Promise.all([source.drop(), session.drop()]);
       }
     });
   }

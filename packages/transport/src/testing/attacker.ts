@@ -177,30 +177,3 @@ export class Wire {
     return { wire: this, direction, type, sequence, bytes: bytes.subarray(0, whole) };
   }
 }
-
-/** Which units an attack is for; what is left out matches anything. */
-export type Which = Partial<Pick<Unit, 'direction' | 'type' | 'sequence'>> & { readonly channel?: number };
-
-const matches = (unit: Unit, { channel, ...rest }: Which): boolean =>
-  (channel === undefined || unit.wire.channel === channel) &&
-  Object.entries(rest).every(([name, value]) => unit[name as keyof typeof rest] === value); // the keys are those of Which
-
-/** Attacks the first `times` units that match, and lets everything else through. */
-export function attackOn(which: Which, attack: Attack, times = 1): Attack {
-  let done = 0;
-  return (unit, attacker) => {
-    if (done >= times || !matches(unit, which)) return undefined;
-    done++;
-    return attack(unit, attacker);
-  };
-}
-
-/** @param bit counted from the first byte's highest */
-export function flipped(bytes: Uint8Array, bit: number): Buffer {
-  const copy = Buffer.from(bytes);
-  copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (0x80 >> (bit & 7));
-  return copy;
-}
-
-/** In the attack's place: nothing. */
-export const nothing: Buffer = Buffer.alloc(0);

@@ -1,1 +1,3 @@
+export * from './attacker.ts';
+export * from './attacks.ts';
 export * from './pair.ts';
