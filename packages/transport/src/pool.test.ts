@@ -46,7 +46,15 @@ describe('a thread that ends by itself', () => {
       pump: (report) => session.report(report),
       death: (error) => session.threadDied(error),
     });
-    const session: Session = new Session(1, 'source', testAttempt(), pool, heard.handlers, { epochBits: 16, keylogFd: undefined }, () => undefined);
+    const session: Session = new Session(
+      1,
+      'source',
+      testAttempt(),
+      pool,
+      heard.handlers,
+      { epochBits: 16, keylogFd: undefined },
+      () => undefined,
+    );
     try {
       // Both before the thread looks at its messages: the drop is never answered.
       pool.gate.post(poison);

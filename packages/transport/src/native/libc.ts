@@ -60,8 +60,12 @@ export const errno = (): number => koffi.errno();
 export const E = {
   INTR: 4,
   AGAIN: 11,
+  NOMEM: 12,
+  NFILE: 23,
+  MFILE: 24,
   PIPE: 32,
   CONNRESET: 104,
+  NOBUFS: 105,
   NOTCONN: 107,
   INPROGRESS: 115,
 } as const;

@@ -118,9 +118,17 @@ export function connectUnix(path: string): number | undefined {
   throw new TransportError('local', `connecting to ${path}: ${nameOf(code)}`);
 }
 
-/** @returns a connection, or -1 where none waits */
+/** What {@link accept} answers when there is nobody. */
+const nobody = -1;
+/** What it answers when somebody waits for whom this process or host has no descriptor or memory left. */
+export const exhausted = -2;
+
+/** @returns a connection's descriptor, -1 where nobody waits, or {@link exhausted} */
 export function accept(fd: number): number {
-  return own(libc.accept4(fd, 0, 0, SOCK.NONBLOCK | SOCK.CLOEXEC));
+  const accepted = own(libc.accept4(fd, 0, 0, SOCK.NONBLOCK | SOCK.CLOEXEC));
+  if (accepted >= 0) return accepted;
+  const code = errno();
+  return code === E.MFILE || code === E.NFILE || code === E.NOBUFS || code === E.NOMEM ? exhausted : nobody;
 }
 
 function open(family: number): number {

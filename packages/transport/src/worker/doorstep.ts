@@ -8,7 +8,7 @@ import { TransportError } from '../errors.ts';
 import { DestinationHello, type Finished } from '../hello/hello.ts';
 import { decodeM1, m1IsAuthentic } from '../hello/messages.ts';
 import { libc, POLL } from '../native/libc.ts';
-import { accept, tuneTcp } from '../native/sockets.ts';
+import { accept, exhausted, tuneTcp } from '../native/sockets.ts';
 import { tunables } from '../tunables.ts';
 import { Exchange } from './exchange.ts';
 import type { Poller, Target } from './loop.ts';
@@ -52,14 +52,16 @@ export class Doorstep {
     return this.#guests.size;
   }
 
-  /** Takes in whoever waits on a listening socket. */
-  admit(listener: number, now: number): void {
-    for (let fd = accept(listener); fd >= 0; fd = accept(listener)) {
+  /** Takes in whoever waits on a listening socket. @returns false where there is no descriptor left for the next one */
+  admit(listener: number, now: number): boolean {
+    let fd = accept(listener);
+    for (; fd >= 0; fd = accept(listener)) {
       if (this.#guests.size >= tunables.maxPending) this.#evict();
       const exchange = new Exchange(fd);
       exchange.expect(m1Bytes);
       this.#guests.set(fd, { exchange, deadline: now + tunables.helloMs, hello: undefined, expected: undefined, channel: -1 });
     }
+    return fd !== exhausted;
   }
 
   watch(poller: Poller, target: Target): void {

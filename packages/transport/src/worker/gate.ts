@@ -6,7 +6,8 @@ import { migrationId } from '../keys/context.ts';
 import { wipe } from '../keys/hkdf.ts';
 import type { ChannelSecrets, HelloKeys } from '../keys/schedule.ts';
 import { libc, POLL } from '../native/libc.ts';
-import { accept, boundAddress, listenTcp, listenUnix } from '../native/sockets.ts';
+import { accept, boundAddress, exhausted, listenTcp, listenUnix } from '../native/sockets.ts';
+import { tunables } from '../tunables.ts';
 import { Dial } from './dial.ts';
 import { Doorstep, type Expected } from './doorstep.ts';
 import type { Poller, Service, Target } from './loop.ts';
@@ -30,6 +31,8 @@ export class Gate implements Service<GateCommand>, Target {
   #listeners: number[] = [];
   #dials: Dial[] = [];
   #locals: LocalListener[] = [];
+  /** Until when nobody is accepted, monotonic milliseconds. */
+  #pausedUntil: number | undefined;
 
   constructor(report: (report: GateReport) => void) {
     this.#report = report;
@@ -76,16 +79,19 @@ export class Gate implements Service<GateCommand>, Target {
   }
 
   watch(poller: Poller): void {
-    for (const fd of this.#listeners) poller.add(fd, POLL.IN, this);
-    for (const local of this.#locals) poller.add(local.fd, POLL.IN, this);
+    if (this.#pausedUntil === undefined) {
+      for (const fd of this.#listeners) poller.add(fd, POLL.IN, this);
+      for (const local of this.#locals) poller.add(local.fd, POLL.IN, this);
+    }
     for (const dial of this.#dials) dial.watch(poller, this);
     this.#doorstep.watch(poller, this);
   }
 
   ready(fd: number): void {
     const now = performance.now();
-    if (this.#listeners.includes(fd)) this.#doorstep.admit(fd, now);
-    else if (!this.#doorstep.ready(fd)) {
+    if (this.#listeners.includes(fd)) {
+      if (!this.#doorstep.admit(fd, now)) this.#pause(now);
+    } else if (!this.#doorstep.ready(fd)) {
       const dial = this.#dials.find((each) => each.fd === fd);
       if (dial) this.#advance(dial);
       const local = this.#locals.find((each) => each.fd === fd);
@@ -94,6 +100,7 @@ export class Gate implements Service<GateCommand>, Target {
   }
 
   tick(now: number): void {
+    if (this.#pausedUntil !== undefined && now >= this.#pausedUntil) this.#pausedUntil = undefined;
     this.#doorstep.tick(now);
     for (const dial of [...this.#dials]) {
       if (dial.tick(now)) continue;
@@ -107,6 +114,11 @@ export class Gate implements Service<GateCommand>, Target {
     for (const session of new Set([...this.#expected.values()].map((each) => each.session))) this.#forget(session);
     for (const session of [...this.#dialKeys.keys()]) this.#forget(session);
     for (const { session } of [...this.#locals]) this.#forget(session);
+  }
+
+  /** A connection that cannot be accepted for want of descriptors would wake this thread for ever: it is looked at again in a moment. */
+  #pause(now: number): void {
+    this.#pausedUntil = now + tunables.retryMs;
   }
 
   #listen(addresses: readonly Address[]): void {
@@ -163,7 +175,8 @@ export class Gate implements Service<GateCommand>, Target {
   }
 
   #acceptLocal(local: LocalListener): void {
-    for (let fd = accept(local.fd); fd >= 0; fd = accept(local.fd)) {
+    let fd = accept(local.fd);
+    for (; fd >= 0; fd = accept(local.fd)) {
       this.#report({ kind: 'local', session: local.session, local: fd });
       local.missing--;
       if (local.missing > 0) continue;
@@ -171,6 +184,7 @@ export class Gate implements Service<GateCommand>, Target {
       this.#locals = this.#locals.filter((each) => each !== local);
       return;
     }
+    if (fd === exhausted) this.#pause(performance.now());
   }
 
   #unlistenLocal(session: number): void {
