@@ -112,7 +112,7 @@ describe('bytes of strangers', { timeout: 120_000 }, () => {
     assert.ok(destination.finish(right.confirm));
   });
 
-  it('for headers: 400,000, of which each that is let through is of the next number, this channel and a bounded length', () => {
+  it('for headers: 400,000, of which none is let through with more than a record may hold', () => {
     const random = generator(seed + 3);
     const input = Buffer.alloc(16);
     const true_ = Buffer.alloc(16);
