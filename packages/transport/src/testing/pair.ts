@@ -81,6 +81,8 @@ export interface PairOptions {
   readonly onDemand?: OnDemand;
   /** The source's and the destination's, which then outlive the pair; by default it makes its own. */
   readonly transports?: readonly [source: Transport, destination: Transport];
+  /** The destination's addresses; ports are chosen by the kernel. */
+  readonly hosts?: readonly string[];
   /** Turns where the destination listens into where the source connects: for a proxy in between. */
   readonly between?: (address: Address) => Promise<Address>;
 }
@@ -116,7 +118,7 @@ export async function openPair(options: PairOptions = {}): Promise<Pair> {
     const { session: destination, addresses } = await transports[1].accept(
       attempt,
       key,
-      [{ host: '127.0.0.1', port: 0 }],
+      (options.hosts ?? ['127.0.0.1']).map((host) => ({ host, port: 0 })),
       destinationHeard.handlers,
       options.onDemand,
     );

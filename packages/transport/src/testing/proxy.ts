@@ -29,6 +29,11 @@ export class WireProxy implements AsyncDisposable {
     return [proxy, { host: '127.0.0.1', port: bound.port }];
   }
 
+  /** Those that have come by. */
+  get channels(): number[] {
+    return [...this.#ofChannel.keys()];
+  }
+
   /** Breaks a channel's connection on both sides. */
   cut(channel: number): void {
     for (const socket of this.#ofChannel.get(channel) ?? []) socket.destroy();

@@ -118,8 +118,9 @@ export class Pump implements Service<PumpCommand> {
 
   #fail(session: number, control: boolean, error: unknown): void {
     const known = error instanceof TransportError ? error : new TransportError('local', String(error), error);
-    for (const channel of this.#channels.filter((each) => each.session === session && (control || !each.isControl))) this.#remove(channel);
+    // First, so that the cause is known before QEMU can complain of its effect, which is that its sockets end.
     this.#report({ kind: 'failed', session, code: known.code, message: known.message });
+    for (const channel of this.#channels.filter((each) => each.session === session && (control || !each.isControl))) this.#remove(channel);
   }
 
   #drop(session: number): void {
