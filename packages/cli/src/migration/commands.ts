@@ -1,5 +1,6 @@
 /** `sealift vm migrate` and `sealift migration …` */
 import type { Migration, MigrationOrder } from '@sealift/contract';
+import { adviceFor } from '@sealift/contract/failures';
 import type { Command } from 'commander';
 import { withManager } from '../context.ts';
 import { positiveNumber, size, wholeNumber } from '../options.ts';
@@ -131,6 +132,7 @@ function printDetails(io: Io, it: Migration): void {
     ordered: formatTime(it.orderedAt),
     ended: it.endedAt === undefined ? undefined : formatTime(it.endedAt),
     failure: it.failure && `${it.failure.code}: ${it.failure.message}`,
+    'what to do': it.failure && adviceFor(it.failure.code),
     ...Object.fromEntries(
       (it.progress?.channels ?? []).map(({ channel, kind, bytes, records }) => [
         `channel ${channel}`,

@@ -1,5 +1,6 @@
 /** A migration in words. Pure: the same migration gives the same lines, and the caller says how wide they may be and whether in colour. */
 import type { Migration, MigrationPhase, MigrationProgress, MigrationResult } from '@sealift/contract';
+import { adviceFor } from '@sealift/contract/failures';
 import { formatBytes, formatDuration, formatRate } from '../output/units.ts';
 
 export interface Look {
@@ -108,6 +109,7 @@ export function isDue(migration: Migration, before: Migration | undefined): bool
 export function summaryLines(migration: Migration, look: Look): string[] {
   const { id, vm, from, to, phase, failure, result } = migration;
   const why = failure ? `${failure.message} (${failure.code})` : 'no reason was given';
+  const advice = failure && adviceFor(failure.code);
   switch (phase) {
     case 'completed':
       return [
@@ -118,7 +120,11 @@ export function summaryLines(migration: Migration, look: Look): string[] {
     case 'cancelled':
       return [`${vm} was not moved: the migration was cancelled. It runs on at ${from}.`];
     case 'failed':
-      return [`${vm} was not moved: ${why}. It runs on at ${from}.`, `Details: sealift migration show ${id}`];
+      return [
+        `${vm} was not moved: ${why}. It runs on at ${from}.`,
+        ...(advice === undefined ? [] : [advice]),
+        `Details: sealift migration show ${id}`,
+      ];
     case 'lost':
       return [
         `${styled(look, alarm, 'MEMORY LOST')} ${vm} runs on neither ${from} nor ${to}: ${why}`,
