@@ -1,12 +1,12 @@
 /** `sealift vm migrate` and `sealift migration …` */
 import type { Migration, MigrationOrder } from '@sealift/contract';
-import { adviceFor } from '@sealift/contract/failures';
 import type { Command } from 'commander';
 import { withManager } from '../context.ts';
 import { positiveNumber, size, wholeNumber } from '../options.ts';
 import { type Io, printJson } from '../output/io.ts';
 import { printFields, printList } from '../output/table.ts';
 import { formatBytes, formatDuration, formatTime } from '../output/units.ts';
+import { adviceFor } from './advice.ts';
 import { clearWarning, isSealed, plainLine, summaryLines } from './render.ts';
 
 interface MigrateOptions {

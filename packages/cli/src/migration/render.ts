@@ -1,7 +1,7 @@
 /** A migration in words. Pure: the same migration gives the same lines, and the caller says how wide they may be and whether in colour. */
 import type { Migration, MigrationPhase, MigrationProgress, MigrationResult } from '@sealift/contract';
-import { adviceFor } from '@sealift/contract/failures';
 import { formatBytes, formatDuration, formatRate } from '../output/units.ts';
+import { adviceFor } from './advice.ts';
 
 export interface Look {
   readonly columns: number;
