@@ -13,7 +13,12 @@ import { Statistics } from './statistics.ts';
 /** A pump that drives channels of the destination's, whose wires end in the test. */
 class Bench implements Disposable {
   readonly reports: PumpReport[] = [];
-  readonly pump = new Pump((report) => this.reports.push(report));
+  /** Looks at things as they are when a report is made. */
+  onReport = (_report: PumpReport): void => undefined;
+  readonly pump = new Pump((report) => {
+    this.reports.push(report);
+    this.onReport(report);
+  });
   readonly #poller = new Poller();
   readonly #wires: number[] = [];
 
@@ -98,6 +103,17 @@ describe('a pump', () => {
     bench.turn();
     const said = readFrom(control.wire);
     assert.ok(said !== 'ended' && said[0] === recordType.aborted);
+  });
+
+  it('says why before it closes anything, so that no consequence is heard of first', () => {
+    using bench = new Bench();
+    const [failing, other] = [bench.add(1, 1), bench.add(1, 2)];
+    const open: boolean[] = [];
+    bench.onReport = () => open.push(isOpen(failing.wire), isOpen(other.wire));
+    writeTo(failing.wire, randomBytes(64));
+    bench.turn();
+    assert.deepEqual(open, [true, true]);
+    assert.deepEqual([isOpen(failing.wire), isOpen(other.wire)], [false, false]);
   });
 
   it('ends the whole session where channel 0 fails', () => {
