@@ -26,14 +26,25 @@ export function testSpec(source: RunningAgent, destination: RunningAgent, option
   };
 }
 
-/** Orders a migration. @returns the source's report as it accepted */
-export async function order(source: RunningAgent, destination: RunningAgent, vm: string, spec: MigrationSpec): Promise<AttemptReport> {
+/**
+ * Orders a migration.
+ *
+ * @param between turns where the destination listens into where the source connects: for an attacker in between
+ * @returns the source's report as it accepted
+ */
+export async function order(
+  source: RunningAgent,
+  destination: RunningAgent,
+  vm: string,
+  spec: MigrationSpec,
+  between = async (endpoints: readonly string[]): Promise<readonly string[]> => endpoints,
+): Promise<AttemptReport> {
   const key = randomBytes(32);
   const wrapFor = async (agent: RunningAgent): Promise<WrappedKey> =>
     wrap(key, Buffer.from((await agent.attempts.offerKey(spec)).publicKey, 'base64url'), contextHash(toAttempt(spec)));
   const { definition } = source.host.vms.vm(vm);
   const { endpoints } = await destination.attempts.incoming({ spec, key: await wrapFor(destination), vm: definition });
-  return source.attempts.outgoing({ spec, key: await wrapFor(source), vm, endpoints });
+  return source.attempts.outgoing({ spec, key: await wrapFor(source), vm, endpoints: [...(await between(endpoints))] });
 }
 
 /** The report once it has ended, or once `until` holds. */

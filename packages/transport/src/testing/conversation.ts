@@ -33,6 +33,8 @@ export class Conversation {
   readonly #arrivedThere: Buffer[][] = [];
   readonly #arrivedBack: Buffer[][] = [];
 
+  readonly #ends: Promise<void>[] = [];
+
   /** Begins at once. */
   constructor(pair: Pair) {
     const streams = pair.source.attempt.channels - 1;
@@ -41,7 +43,8 @@ export class Conversation {
     this.#back = Array.from({ length: streams }, (_, i) => streamOf(i + 1, backBytes));
     this.completed = new Promise((resolve) => {
       Promise.all([pair.source.ended, pair.destination.ended]).then(
-        () => resolve(),
+        // What the threads have written is not yet what this one has read.
+        () => Promise.all(this.#ends).then(() => resolve()),
         () => undefined,
       );
     });
@@ -81,14 +84,14 @@ export class Conversation {
 
   async #send(): Promise<void> {
     for (const [i, socket] of (await this.#pair.connectStreams(this.#there.length)).entries()) {
-      collect(socket, this.#arrivedBack);
+      this.#collect(socket, this.#arrivedBack);
       socket.end(this.#there[i] ?? Buffer.alloc(0));
     }
   }
 
   #answer(socket: net.Socket | undefined): void {
     if (!socket) return;
-    const parts = collect(socket, this.#arrivedThere);
+    const parts = this.#collect(socket, this.#arrivedThere);
     socket.once('data', () => socket.write(this.#back[(parts[0]?.[0] ?? 0) - 1] ?? Buffer.alloc(0)));
     socket.on('end', () => socket.end());
   }
@@ -113,11 +116,12 @@ export class Conversation {
     destination.running();
     destination.close();
   }
-}
 
-function collect(socket: net.Socket, into: Buffer[][]): Buffer[] {
-  const parts: Buffer[] = [];
-  into.push(parts);
-  socket.on('data', (part: Buffer) => parts.push(part));
-  return parts;
+  #collect(socket: net.Socket, into: Buffer[][]): Buffer[] {
+    const parts: Buffer[] = [];
+    into.push(parts);
+    socket.on('data', (part: Buffer) => parts.push(part));
+    this.#ends.push(new Promise((resolve) => socket.once('end', resolve).once('close', () => resolve())));
+    return parts;
+  }
 }
