@@ -202,8 +202,7 @@ function defineTests(): void {
     }
   }
 
-  // One stream: QEMU 7.2's own migration thread can hang for good where several break at once (multifd_send_sync_main waits for a thread
-  // that has ended), whoever breaks them.
+  // One stream: with several, QEMU 7.2's migration thread was seen to wait for good when they break. docs/threat-model.md.
   describe('inside a channel: the guest runs on at the source, and nothing is left of the attempt', () => {
     for (const [name, { at, code, attack }] of Object.entries(inside)) {
       it(name, async () => {
