@@ -171,6 +171,11 @@ export class Session {
     this.#pump(controlChannel).post({ kind: 'close', session: this.number });
   }
 
+  /** Says ABORTED, if it can still be said; the session stays to be dropped. */
+  sayAborted(): void {
+    if (this.#state === 'open' && this.#confirmedChannels.has(controlChannel)) this.#send(recordType.aborted, new Uint8Array(0));
+  }
+
   /**
    * Says ABORTED, gives it a moment to leave, and drops everything.
    *

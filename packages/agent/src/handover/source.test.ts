@@ -63,7 +63,7 @@ describe('the source of a handover', () => {
     for (let length = 0; length < 4; length++) {
       for (const event of [{ type: 'cancel', failure }, { type: 'failed', failure }, { type: 'aborted' }] as const) {
         const { done, state } = play([...completed.slice(0, length), event, { type: 'resumed' }]);
-        assert.deepEqual(done.slice(-4), ['journal abandoned', 'abort-channels', 'resume', 'journal ended']);
+        assert.deepEqual(done.slice(-4), ['journal abandoned', 'say-aborted', 'resume', 'journal ended']);
         assert.equal(state.at === 'ended' && state.outcome, 'kept');
       }
     }
@@ -74,7 +74,7 @@ describe('the source of a handover', () => {
     assert.deepEqual(doubt.done.slice(-1), ['hold']);
     assert.deepEqual(play([{ type: 'running' }, { type: 'released' }], doubt.state).done.slice(0, 2), ['journal released', 'release']);
     const back = play([{ type: 'aborted' }, { type: 'resumed' }], doubt.state);
-    assert.deepEqual(back.done, ['journal resuming', 'abort-channels', 'resume', 'journal ended']);
+    assert.deepEqual(back.done, ['journal resuming', 'resume', 'journal ended']);
   });
 
   it('cannot be cancelled after the grant', () => {
@@ -84,12 +84,12 @@ describe('the source of a handover', () => {
 
   it('has not granted where the journal did not take it', () => {
     const granted = play(completed.slice(0, 4));
-    assert.deepEqual(play([{ type: 'journal-failed', failure }], granted.state).done, ['abort-channels', 'resume']);
+    assert.deepEqual(play([{ type: 'journal-failed', failure }], granted.state).done, ['say-aborted', 'resume']);
   });
 
   it('restarts into what its last record says', () => {
     const firstOf = (step: SourceStep) => sourceRestart(step, undefined).effects.map(describeEffect);
-    assert.deepEqual(firstOf('accepted'), ['journal abandoned', 'abort-channels', 'resume']);
+    assert.deepEqual(firstOf('accepted'), ['journal abandoned', 'say-aborted', 'resume']);
     assert.deepEqual(firstOf('abandoned'), ['resume']);
     assert.deepEqual(firstOf('granted'), ['hold']);
     assert.deepEqual(firstOf('resuming'), ['resume']);

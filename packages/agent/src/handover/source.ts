@@ -56,8 +56,9 @@ export type SourceEffect =
   | { readonly type: 'migrate' }
   | { readonly type: 'continue' }
   | { readonly type: 'grant'; readonly totals: readonly ChannelTotal[] }
-  /** Tell the destination ABORTED, as far as it can be told, and close the channels. */
-  | { readonly type: 'abort-channels' }
+  /** Tell the destination ABORTED, as far as it can be told. The channels stay: QEMU's sockets must not break under its migration. */
+  | { readonly type: 'say-aborted' }
+  | { readonly type: 'drop-channels' }
   /** Make the VM as it was: cancel QEMU's migration, let it run again if it ran. Then `resumed`. */
   | { readonly type: 'resume' }
   /** Quit QEMU and remove what belongs to it. Then `released`. */
@@ -134,7 +135,7 @@ function beforeGrant(state: Extract<SourceState, { at: 'opening' | 'copying' | '
     case 'aborted':
       return abandon({ code: 'peer', message: 'the destination aborted' });
     case 'vm-gone':
-      return ended('lost', gone, [{ type: 'abort-channels' }]);
+      return ended('lost', gone, [{ type: 'say-aborted' }, { type: 'drop-channels' }]);
     default:
       return stay(state);
   }
@@ -159,7 +160,7 @@ function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>,
       const failure: Failure = { code: 'peer', message: 'the destination could not run the VM and aborted' };
       return {
         state: { at: 'resuming', failure },
-        effects: [{ type: 'journal', step: 'resuming' }, { type: 'abort-channels' }, { type: 'resume' }],
+        effects: [{ type: 'journal', step: 'resuming' }, { type: 'resume' }],
       };
     }
     case 'failed':
@@ -168,7 +169,7 @@ function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>,
       // The last record says `accepted`, which after a restart means just this.
       return {
         state: { at: 'abandoning', failure: event.failure },
-        effects: [{ type: 'abort-channels' }, { type: 'resume' }],
+        effects: [{ type: 'say-aborted' }, { type: 'resume' }],
       };
     default:
       // Cancelling comes too late, and a QEMU that goes now is only the copy that was given away.
@@ -182,7 +183,7 @@ const stay = (state: SourceState): SourceTurn => ({ state, effects: [] });
 
 const abandon = (failure: Failure): SourceTurn => ({
   state: { at: 'abandoning', failure },
-  effects: [{ type: 'journal', step: 'abandoned' }, { type: 'abort-channels' }, { type: 'resume' }],
+  effects: [{ type: 'journal', step: 'abandoned' }, { type: 'say-aborted' }, { type: 'resume' }],
 });
 
 const ended = (outcome: SourceOutcome, failure: Failure | undefined, effects: readonly SourceEffect[] = []): SourceTurn => ({

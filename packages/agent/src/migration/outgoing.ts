@@ -1,6 +1,7 @@
 /** An attempt at its source: drives QEMU and the channels as handover/source.ts decides. */
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type AttemptReport, type MigrationPhase, type MigrationSpec, SealiftError } from '@sealift/contract';
 import { configureMigration, continueFromPreSwitchover, type QmpEvent, queryMigration, startOutgoing } from '@sealift/hypervisor';
 import { parseAddress, type Session } from '@sealift/transport';
@@ -27,6 +28,8 @@ import {
 import { multifdChannels, toAttempt } from './spec.ts';
 
 const progressMs = 250;
+const firstRetryMs = 250;
+const longestRetryMs = 5_000;
 /** A destination has decided by then: its own time for loading is shorter. */
 const lastWordMs = 90_000;
 
@@ -159,7 +162,10 @@ export class Outgoing implements Side {
       case 'grant':
         this.#session?.grant({ runState: this.#runState, totals: effect.totals, diskWrites: [] });
         return;
-      case 'abort-channels':
+      case 'say-aborted':
+        this.#session?.sayAborted();
+        return;
+      case 'drop-channels':
         await this.#session?.abort();
         return;
       case 'resume':
@@ -231,7 +237,16 @@ export class Outgoing implements Side {
       this.#machine.dispatch({ type: 'vm-gone' });
       return;
     }
-    await resumeAtSource(vm.monitor, this.#runState, this.#stoppedAt !== undefined);
+    // As often as it takes: whoever waits for the VM waits for this, and nobody else may run it.
+    for (let wait = firstRetryMs; ; wait = Math.min(wait * 2, longestRetryMs)) {
+      try {
+        await resumeAtSource(vm.monitor, this.#runState, this.#stoppedAt !== undefined);
+        break;
+      } catch (error) {
+        this.#log.error({ err: error }, 'the VM could not be let run again at the source yet');
+        if ((await Promise.race([vm.exited.then(() => 'gone'), sleep(wait, 'again', { ref: false })])) === 'gone') return;
+      }
+    }
     this.#machine.dispatch({ type: 'resumed' });
   }
 

@@ -1,9 +1,10 @@
 /** Making the VM at the source what it was before an attempt. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SealiftError } from '@sealift/contract';
-import { announceSelf, cancelMigration, cont, type Monitor, queryRunState, untilMigration } from '@sealift/hypervisor';
+import { announceSelf, cancelMigration, cont, type Monitor, QmpError, queryRunState, untilMigration } from '@sealift/hypervisor';
 import type { RunState } from '../handover/records.ts';
 
+const cancelMs = 10_000;
 const resumeMs = 30_000;
 
 /**
@@ -16,7 +17,10 @@ const resumeMs = 30_000;
  */
 export async function resumeAtSource(monitor: Monitor, before: RunState, stopped: boolean): Promise<void> {
   await cancelMigration(monitor);
-  await untilMigration(monitor, ['none', 'cancelled', 'failed', 'completed'], { deadlineMs: resumeMs });
+  // QEMU says `failed` a moment before it has cleared up, and may hang while it does so: what counts is whether the guest runs.
+  await untilMigration(monitor, ['none', 'cancelled', 'failed', 'completed'], { deadlineMs: cancelMs }).catch((error: unknown) => {
+    if (!(error instanceof QmpError) || error.code !== 'timeout') throw error;
+  });
   if (before === 'paused') return;
   const deadline = performance.now() + resumeMs;
   for (let state = await queryRunState(monitor); state !== 'running'; state = await queryRunState(monitor)) {

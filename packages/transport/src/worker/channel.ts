@@ -21,6 +21,7 @@ export class Channel implements Target {
   readonly #wire: number;
   readonly #report: (report: PumpReport) => void;
   readonly #answersEmpty: boolean;
+  readonly isSource: boolean;
   #local = -1;
   #told = { firstData: false, closeQueued: false, delivered: false };
 
@@ -31,6 +32,7 @@ export class Channel implements Target {
     this.channels = channels;
     this.#wire = wire;
     this.#report = report;
+    this.isSource = role === 'source';
     this.#answersEmpty = role === 'destination' && channel !== controlChannel && !added.eager;
     this.statistics = new Statistics(channels, added.statistics);
     const secrets = new Uint8Array(added.secrets);
@@ -113,10 +115,16 @@ export class Channel implements Target {
 
   /** Closes both descriptors and wipes keys and buffers. Once. */
   free(): void {
+    const local = this.release();
+    if (local >= 0) libc.close(local);
+  }
+
+  /** As {@link free}, but leaves the local socket open. @returns its descriptor, the caller's from then on; -1 where there is none */
+  release(): number {
     this.outbound.free();
     this.inbound.free();
     libc.close(this.#wire);
-    if (this.#local >= 0) libc.close(this.#local);
+    return this.#local;
   }
 }
 

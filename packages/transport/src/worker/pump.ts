@@ -8,6 +8,7 @@ import { TransportError } from '../errors.ts';
 import { libc } from '../native/libc.ts';
 import { tunables } from '../tunables.ts';
 import { Channel } from './channel.ts';
+import { Drain } from './drain.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { Poller, Service } from './loop.ts';
 import type { PumpCommand, PumpReport } from './messages.ts';
@@ -15,6 +16,7 @@ import type { PumpCommand, PumpReport } from './messages.ts';
 export class Pump implements Service<PumpCommand> {
   readonly #report: (report: PumpReport) => void;
   readonly #channels: Channel[] = [];
+  #drains: Drain[] = [];
   readonly #heartbeats = new Map<Channel, Heartbeat>();
 
   constructor(report: (report: PumpReport) => void) {
@@ -59,11 +61,13 @@ export class Pump implements Service<PumpCommand> {
         this.#fail(channel.session, channel.isControl, error);
       }
     }
+    for (const drain of this.#drains) busy = drain.step() || busy;
     return busy;
   }
 
   watch(poller: Poller): void {
     for (const channel of this.#channels) channel.watch(poller);
+    for (const drain of this.#drains) drain.watch(poller);
   }
 
   tick(now: number): void {
@@ -78,6 +82,7 @@ export class Pump implements Service<PumpCommand> {
 
   stop(): void {
     for (const channel of this.#channels.splice(0)) channel.free();
+    for (const drain of this.#drains.splice(0)) drain.free();
     this.#heartbeats.clear();
   }
 
@@ -112,7 +117,7 @@ export class Pump implements Service<PumpCommand> {
   }
 
   #end(channel: Channel): void {
-    this.#remove(channel);
+    this.#close(channel);
     this.#report({ kind: 'ended', session: channel.session, channel: channel.index });
   }
 
@@ -120,17 +125,30 @@ export class Pump implements Service<PumpCommand> {
     const known = error instanceof TransportError ? error : new TransportError('local', String(error), error);
     // First, so that the cause is known before QEMU can complain of its effect, which is that its sockets end.
     this.#report({ kind: 'failed', session, code: known.code, message: known.message });
-    for (const channel of this.#channels.filter((each) => each.session === session && (control || !each.isControl))) this.#remove(channel);
+    for (const channel of this.#channels.filter((each) => each.session === session && (control || !each.isControl))) {
+      const local = this.#remove(channel);
+      if (local < 0) continue;
+      if (channel.isSource) this.#drains.push(new Drain(session, local));
+      else libc.close(local);
+    }
   }
 
   #drop(session: number): void {
-    for (const channel of this.#channels.filter((each) => each.session === session)) this.#remove(channel);
+    for (const channel of this.#channels.filter((each) => each.session === session)) this.#close(channel);
+    for (const drain of this.#drains.filter((each) => each.session === session)) drain.free();
+    this.#drains = this.#drains.filter((each) => each.session !== session);
   }
 
-  #remove(channel: Channel): void {
+  #close(channel: Channel): void {
+    const local = this.#remove(channel);
+    if (local >= 0) libc.close(local);
+  }
+
+  /** @returns the local socket's descriptor, still open; -1 where there is none */
+  #remove(channel: Channel): number {
     const at = this.#channels.indexOf(channel);
     if (at >= 0) this.#channels.splice(at, 1);
     this.#heartbeats.delete(channel);
-    channel.free();
+    return channel.release();
   }
 }
