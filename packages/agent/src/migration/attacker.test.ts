@@ -207,7 +207,7 @@ function defineTests(): void {
     for (const [name, { at, code, attack }] of Object.entries(inside)) {
       it(name, async () => {
         const { source, destination } = await hosts();
-        const reports = await move(source, destination, 2, attack());
+        const reports = await move(source, destination, 4, attack());
         assert.deepEqual([reports.source.phase, reports.destination.phase], ['failed', 'failed'], messages(reports));
         assert.equal(reports[at].failure?.code, code, messages(reports));
         const vm = source.host.vms.vm('web');

@@ -1,10 +1,21 @@
 /** Making the VM at the source what it was before an attempt. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SealiftError } from '@sealift/contract';
-import { announceSelf, cancelMigration, cont, type Monitor, QmpError, queryRunState, untilMigration } from '@sealift/hypervisor';
+import {
+  announceSelf,
+  cancelMigration,
+  cont,
+  type MigrationStatus,
+  type Monitor,
+  QmpError,
+  queryMigration,
+  queryRunState,
+} from '@sealift/hypervisor';
 import type { RunState } from '../handover/records.ts';
 
 const cancelMs = 10_000;
+/** Cancelling takes a few milliseconds unless it was missed. */
+const nudgeMs = 100;
 const resumeMs = 30_000;
 
 /**
@@ -16,11 +27,11 @@ const resumeMs = 30_000;
  * @throws SealiftError `hypervisor` where QEMU does not let the guest run; QmpError
  */
 export async function resumeAtSource(monitor: Monitor, before: RunState, stopped: boolean): Promise<void> {
-  await cancelMigration(monitor);
-  // QEMU says `failed` a moment before it has cleared up, and may hang while it does so: what counts is whether the guest runs.
-  await untilMigration(monitor, ['none', 'cancelled', 'failed', 'completed'], { deadlineMs: cancelMs }).catch((error: unknown) => {
-    if (!(error instanceof QmpError) || error.code !== 'timeout') throw error;
-  });
+  // While it sends the last of a stopped VM it is about to complete, and QEMU 7.2 can hang for good when it is cancelled just then with multifd.
+  // Completed is as good as cancelled: the VM was never granted.
+  const { status } = await queryMigration(monitor);
+  if (status !== 'device' && status !== 'completed') await cancelMigration(monitor);
+  await untilOver(monitor);
   if (before === 'paused') return;
   const deadline = performance.now() + resumeMs;
   for (let state = await queryRunState(monitor); state !== 'running'; state = await queryRunState(monitor)) {
@@ -31,4 +42,26 @@ export async function resumeAtSource(monitor: Monitor, before: RunState, stopped
     await sleep(2);
   }
   if (stopped) await announceSelf(monitor);
+}
+
+const over: readonly MigrationStatus[] = ['none', 'cancelled', 'failed', 'completed'];
+
+/**
+ * Waits until QEMU's migration is over, or for {@link cancelMs}: what counts is whether the guest runs.
+ *
+ * QEMU (7.2 at least) misses a cancel that comes just as it stops the VM for `pause-before-switchover`: it is then `cancelling`, and waits for
+ * migrate-continue for ever. Told to continue from `cancelling`, it goes on, and cancels.
+ */
+async function untilOver(monitor: Monitor): Promise<void> {
+  const begun = performance.now();
+  for (let nudged = false; performance.now() - begun < cancelMs; await sleep(5)) {
+    const { status } = await queryMigration(monitor);
+    if (over.includes(status)) return;
+    if (status !== 'cancelling' || nudged || performance.now() - begun < nudgeMs) continue;
+    nudged = true;
+    await monitor.execute('migrate-continue', { state: 'cancelling' }).catch((error: unknown) => {
+      // It was over in that moment.
+      if (!(error instanceof QmpError) || error.code !== 'command') throw error;
+    });
+  }
 }
