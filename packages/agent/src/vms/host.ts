@@ -298,8 +298,13 @@ export class VmHost {
     const words = await lastWords(vm);
     const crashed = `QEMU ended ${when}; see ${vm.paths.qemuLog}${words && ` (${words})`}`;
     this.#log.error({ vm: vm.name, qemuLog: vm.paths.qemuLog, said: words }, `QEMU ended ${when}`);
-    vm.record = { ...vm.record, crashed };
-    await saveRecord(vm.paths, vm.record);
+    const record: VmRecord = { ...vm.record, crashed };
+    try {
+      await saveRecord(vm.paths, record);
+    } finally {
+      // After the disk, so that an agent that takes over at once says the same; and even where the disk took nothing.
+      vm.record = record;
+    }
   }
 
   /** Was there a QEMU? Run files go with their QEMU in an orderly end, and with the host. */
