@@ -30,7 +30,15 @@ async function captureLoopback(file: string): Promise<AsyncDisposable> {
       stdio: ['ignore', 'ignore', 'pipe'],
     },
   );
-  for await (const said of tcpdump.stderr) if (String(said).includes('listening on')) break;
+  // Read to the end: it dies of a broken pipe in the middle of a line if nobody does.
+  await new Promise<void>((resolve, reject) => {
+    let said = '';
+    tcpdump.stderr.on('data', (bytes) => {
+      said += bytes;
+      if (said.includes('listening on')) resolve();
+    });
+    tcpdump.once('exit', () => reject(new Error(`tcpdump failed: ${said}`)));
+  });
   return {
     [Symbol.asyncDispose]: async () => {
       if (tcpdump.exitCode !== null || tcpdump.signalCode !== null) return;

@@ -15,6 +15,7 @@
  * - `completed` at the source needs nobody at the other end. Its migrate_cancel then answers well and changes nothing; `cont` resumes it.
  * - A VM that was paused before gives no STOP, arrives `paused`, and after a cancel at `pre-switchover` shows `postmigrate`, without RESUME.
  * - migrate_cancel: MIGRATION cancelling, RESUME if it had stopped, MIGRATION cancelled. The destination says `failed` at end of file and exits with status 1.
+ *   With multifd on 7.2 a cancel that finds a channel's thread in a blocked write waits for that write: the peer must read on, or break the connection.
  * - A socket that breaks in `active` gives `failed` within 100 ms, the guest runs on. One that breaks in `pre-switchover` is noticed after migrate-continue only:
  *   MIGRATION failed, RESUME in either order, sometimes without an error text. A destination whose sockets merely fall silent stays in `inmigrate`.
  * - The destination takes the first connection for the main one. Given a multifd channel there, it exits. The order in which the source's connections
@@ -115,7 +116,7 @@ export async function continueFromPreSwitchover(monitor: Monitor, options?: Exec
   await monitor.execute('migrate-continue', { state: 'pre-switchover' }, options);
 }
 
-/** Answers at once; the migration is over at `cancelled`. Without a migration nothing happens. */
+/** Answers at once; the migration is over at `cancelled`, for which the peer must read on or break. Without a migration nothing happens. */
 export async function cancelMigration(monitor: Monitor, options?: ExecuteOptions): Promise<void> {
   await monitor.execute('migrate_cancel', undefined, options);
 }

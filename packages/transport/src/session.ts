@@ -260,6 +260,8 @@ export class Session {
   }
 
   #send(type: number, payload: Uint8Array): void {
+    // A thread would drop it without a word.
+    if (!this.#confirmedChannels.has(controlChannel)) throw new TransportError('local', 'channel 0 is not confirmed');
     this.#pump(controlChannel).post({ kind: 'send', session: this.number, type, payload });
   }
 

@@ -53,7 +53,8 @@ export class Attacked implements AsyncDisposable {
   async completes(): Promise<void> {
     const { pair, talk } = this;
     const failure = (heard: Heard) => heard.until(({ failures }) => failures.length > 0).then(() => heard.failures[0]);
-    const failed = await Promise.race([talk.completed, failure(pair.sourceHeard), failure(pair.destinationHeard)]);
+    const completed = Promise.all([talk.completed, talk.sent]).then(() => undefined);
+    const failed = await Promise.race([completed, failure(pair.sourceHeard), failure(pair.destinationHeard)]);
     assert.equal(failed, undefined, failed?.message);
     assert.ok(talk.ran);
     talk.assertWhole();

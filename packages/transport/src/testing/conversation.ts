@@ -27,6 +27,8 @@ export class Conversation {
   ran = false;
   /** Every stream was carried and every channel closed, both ways. Never settles where that does not come about. */
   readonly completed: Promise<void>;
+  /** The source's streams are connected and written. Rejects where that cannot be done, as after the session has failed. */
+  readonly sent: Promise<void>;
   readonly #pair: Pair;
   readonly #there: Buffer[];
   readonly #back: Buffer[];
@@ -48,8 +50,8 @@ export class Conversation {
         () => undefined,
       );
     });
-    // Where the session has failed meanwhile, there is nobody to connect to.
-    this.#send().catch(() => undefined);
+    this.sent = this.#send();
+    this.sent.catch(() => undefined);
     for (let i = 0; i < streams; i++) void pair.arrivedStreams(i + 1).then((sockets) => this.#answer(sockets[i]));
     void this.#grant();
     void this.#run();
@@ -98,7 +100,8 @@ export class Conversation {
 
   async #grant(): Promise<void> {
     const { source, sourceHeard } = this.#pair;
-    const totals = await source.localEnded.catch(() => undefined);
+    // Streams may end before channel 0 is there.
+    const [totals] = await Promise.all([source.localEnded, source.confirmed]).catch(() => []);
     if (!totals) return;
     source.grant({ runState: 'running', totals, diskWrites: [] });
     await sourceHeard.until(({ control }) => control.some(({ type }) => type === 'running'));
