@@ -46,3 +46,5 @@ export const recordType = {
 export const m1Bytes = 1 + 16 + 4 + 2 + 32 + 32;
 export const m2Bytes = 32 + 32;
 export const confirmBytes = recordOverhead;
+/** M1, M2 and CONFIRM, which the gate exchanges before the counters of a channel begin. */
+export const helloBytes = m1Bytes + m2Bytes + confirmBytes;

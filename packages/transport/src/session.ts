@@ -3,9 +3,8 @@
  * closed authentically in both directions, or it failed, once, and is then told {@link Session.abort} or {@link Session.drop}, after which
  * everything of it is closed and wiped. In between channel 0 stays, unless it was the one that failed, so that ABORTED can be said and heard.
  */
-
 import { Arrivals } from './arrivals.ts';
-import { confirmBytes, controlChannel, firstDataChannel, m1Bytes, m2Bytes, type Role, recordType } from './constants.ts';
+import { controlChannel, firstDataChannel, helloBytes, type Role, recordType } from './constants.ts';
 import type { Demand } from './demand.ts';
 import { TransportError } from './errors.ts';
 import type { Attempt } from './keys/context.ts';
@@ -183,7 +182,7 @@ export class Session {
    */
   async abort(): Promise<void> {
     if (this.#state === 'open' && this.#confirmedChannels.has(controlChannel)) {
-      this.#send(recordType.aborted, new Uint8Array(0));
+      this.sayAborted();
       this.close();
       await Promise.race([this.#dropped.promise, new Promise((resolve) => setTimeout(resolve, abortGraceMs))]);
     }
@@ -398,5 +397,3 @@ export class Session {
 
 /** ABORTED has this long to leave before the connection is closed under it. */
 const abortGraceMs = 300;
-/** M1, M2 and CONFIRM, which the gate exchanges before the counters begin. */
-const helloBytes = m1Bytes + m2Bytes + confirmBytes;

@@ -15,6 +15,7 @@ import {
 } from '../handover/destination.ts';
 import { Machine } from '../handover/machine.ts';
 import type { DestinationOutcome, DestinationStep, Failure, RunState } from '../handover/records.ts';
+import { lastWords } from '../vms/power.ts';
 import type { Vm } from '../vms/vm.ts';
 import { Report } from './report.ts';
 import {
@@ -202,8 +203,8 @@ export class Incoming implements Side {
   }
 
   async #qemuFailed(monitor: Monitor): Promise<void> {
-    const said = await queryMigration(monitor).catch(() => undefined);
-    const message = `QEMU could not load the VM${said?.error ? `: ${said.error}` : ''}`;
+    const said = (await queryMigration(monitor).catch(() => undefined))?.error ?? (this.#vm && (await lastWords(this.#vm)));
+    const message = `QEMU could not load the VM${said ? `: ${said}` : ''}`;
     this.#machine.dispatch({ type: 'failed', failure: { code: 'hypervisor', message } });
   }
 
