@@ -110,6 +110,8 @@ export const MigrationFailure = Type.Object({
   /** A failure code of docs/protocol.md where the transport failed, else an error code of the API. */
   code: Type.String(),
   message: Type.String(),
+  /** What to do about it, where the message does not say. */
+  advice: Type.Optional(Type.String()),
 });
 export type MigrationFailure = Static<typeof MigrationFailure>;
 

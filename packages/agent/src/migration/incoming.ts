@@ -17,6 +17,7 @@ import { Machine } from '../handover/machine.ts';
 import type { DestinationOutcome, DestinationStep, Failure, RunState } from '../handover/records.ts';
 import { lastWords } from '../vms/power.ts';
 import type { Vm } from '../vms/vm.ts';
+import { withAdvice } from './advice.ts';
 import { Report } from './report.ts';
 import {
   type AttemptIdentity,
@@ -271,9 +272,10 @@ export class Incoming implements Side {
       await removeDirectory(this.#workplace.host, this.#identity.migration);
     }
     const phase = phaseOf(state) ?? 'failed';
-    this.#log.info({ phase, failure: state.failure }, 'migration ended');
+    const failure = state.failure && withAdvice(state.failure);
+    this.#log.info({ phase, failure }, 'migration ended');
     const result = this.#result();
-    this.report.update({ phase, ...(result && { result }), ...(state.failure && { failure: state.failure }) });
+    this.report.update({ phase, ...(result && { result }), ...(failure && { failure }) });
   }
 
   #result(): AttemptReport['result'] | undefined {

@@ -10,6 +10,7 @@ import { Machine } from '../handover/machine.ts';
 import type { Failure, RunState, SourceOutcome, SourceStep } from '../handover/records.ts';
 import { type SourceEffect, type SourceEvent, type SourceState, sourceStart, sourceStep } from '../handover/source.ts';
 import type { Vm } from '../vms/vm.ts';
+import { withAdvice } from './advice.ts';
 import { ProgressMeter } from './progress.ts';
 import { Report } from './report.ts';
 import { resumeAtSource } from './resume.ts';
@@ -277,14 +278,15 @@ export class Outgoing implements Side {
     await removeDirectory(host, this.#identity.migration);
     if (state.outcome !== 'released') this.#vm?.setMoving(undefined);
     const phase = phaseOf(state) ?? 'failed';
-    this.#log.info({ phase, failure: state.failure }, 'migration ended');
+    const failure = state.failure && withAdvice(state.failure);
+    this.#log.info({ phase, failure }, 'migration ended');
     const result = this.#result();
     const progress = this.#meter?.sample(phase);
     this.report.update({
       phase,
       ...(progress && { progress }),
       ...(result && { result }),
-      ...(state.failure && { failure: state.failure }),
+      ...(failure && { failure }),
     });
   }
 

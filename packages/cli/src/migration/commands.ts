@@ -6,7 +6,6 @@ import { positiveNumber, size, wholeNumber } from '../options.ts';
 import { type Io, printJson } from '../output/io.ts';
 import { printFields, printList } from '../output/table.ts';
 import { formatBytes, formatDuration, formatTime } from '../output/units.ts';
-import { adviceFor } from './advice.ts';
 import { clearWarning, isSealed, plainLine, summaryLines } from './render.ts';
 
 interface MigrateOptions {
@@ -132,7 +131,7 @@ function printDetails(io: Io, it: Migration): void {
     ordered: formatTime(it.orderedAt),
     ended: it.endedAt === undefined ? undefined : formatTime(it.endedAt),
     failure: it.failure && `${it.failure.code}: ${it.failure.message}`,
-    'what to do': it.failure && adviceFor(it.failure.code),
+    'what to do': it.failure?.advice,
     ...Object.fromEntries(
       (it.progress?.channels ?? []).map(({ channel, kind, bytes, records }) => [
         `channel ${channel}`,

@@ -1,7 +1,6 @@
 /** A migration in words. Pure: the same migration gives the same lines, and the caller says how wide they may be and whether in colour. */
 import type { Migration, MigrationPhase, MigrationProgress, MigrationResult } from '@sealift/contract';
 import { formatBytes, formatDuration, formatRate } from '../output/units.ts';
-import { adviceFor } from './advice.ts';
 
 export interface Look {
   readonly columns: number;
@@ -109,7 +108,6 @@ export function isDue(migration: Migration, before: Migration | undefined): bool
 export function summaryLines(migration: Migration, look: Look): string[] {
   const { id, vm, from, to, phase, failure, result } = migration;
   const why = failure ? `${failure.message} (${failure.code})` : 'no reason was given';
-  const advice = failure && adviceFor(failure.code);
   switch (phase) {
     case 'completed':
       return [
@@ -122,7 +120,7 @@ export function summaryLines(migration: Migration, look: Look): string[] {
     case 'failed':
       return [
         `${vm} was not moved: ${why}. It runs on at ${from}.`,
-        ...(advice === undefined ? [] : [advice]),
+        ...(failure?.advice === undefined ? [] : [failure.advice]),
         `Details: sealift migration show ${id}`,
       ];
     case 'lost':

@@ -88,5 +88,5 @@ export const failed: Migration = {
   ...ordered,
   phase: 'failed',
   endedAt: ordered.orderedAt + 900,
-  failure: { code: 'stalled', message: 'bravo did not answer for 10 s' },
+  failure: { code: 'stalled', message: 'bravo did not answer for 10 s', advice: 'Look at the line.' },
 };

@@ -29,7 +29,7 @@ export interface Follow extends Parties {
 export async function follow(options: Follow): Promise<void> {
   const { source, destination, channels, begunAt, doubt, log, signal, record } = options;
   let migration = options.migration;
-  const accounts: { source: Side; destination: Side; completedAt?: number } = { source: {}, destination: {} };
+  const accounts: { source: Side; destination: Side; completedAt?: number; sourceEndedAt?: number } = { source: {}, destination: {} };
 
   let changed = Promise.withResolvers<void>();
   const wake = () => changed.resolve();
@@ -50,6 +50,7 @@ export async function follow(options: Follow): Promise<void> {
       changed = Promise.withResolvers();
       const now = Date.now();
       if ([accounts.source, accounts.destination].some(({ report }) => report?.phase === 'completed')) accounts.completedAt ??= now;
+      if (accounts.source.report && isFinal(accounts.source.report)) accounts.sourceEndedAt ??= now;
       const verdict = merge(migration, { ...accounts, now, channels, ...(begunAt !== undefined && { begunAt }), ...(doubt && { doubt }) });
       let again = verdict.lookAgainInMs;
       try {

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { type AttemptReport, finalPhases, type Migration, type MigrationPhase, type VmState } from '@sealift/contract';
 import fc from 'fast-check';
 import { migrationOf } from '../testing/records.ts';
-import { type Accounts, figuresGraceMs, merge, type Side, sourceGraceMs } from './merge.ts';
+import { type Accounts, causeGraceMs, figuresGraceMs, merge, type Side, sourceGraceMs } from './merge.ts';
 
 const now = 1_767_225_700_000;
 const migration: Migration = { ...migrationOf('redis').migration, phase: 'copying' };
@@ -101,6 +101,23 @@ describe('merging two accounts', () => {
     const one = ask({ source: source('completed'), destination: missing() }).migration.result;
     assert.deepEqual(one?.cpuSeconds, { source: { qemu: 1, transport: 2 } });
     assert.equal(ask({ source: missing(), destination: destination('completed') }).migration.result, undefined);
+  });
+
+  it("tells the destination's reason where the source knows only that it gave up, and waits for it a moment", () => {
+    const because = (side: Side, code: string): Side => ({
+      ...side,
+      ...(side.report && { report: { ...side.report, failure: { code, message: code } } }),
+    });
+    const gaveUp = because(source('failed'), 'peer');
+    const noticed = because(destination('failed'), 'record');
+    const codeOf = (accounts: Partial<Accounts>) => ask(accounts).migration.failure?.code;
+    assert.deepEqual(ask({ source: gaveUp, destination: noticed }).migration.failure, { code: 'record', message: 'host bravo: record' });
+    assert.equal(codeOf({ source: because(source('failed'), 'truncated'), destination: noticed }), 'truncated');
+    assert.equal(codeOf({ source: gaveUp, destination: because(destination('cancelled'), 'cancelled') }), 'peer');
+    const early = ask({ source: gaveUp, destination: destination('copying') });
+    assert.deepEqual([early.migration.endedAt, early.migration.phase, early.lookAgainInMs], [undefined, 'copying', causeGraceMs]);
+    assert.equal(codeOf({ source: gaveUp, destination: destination('copying'), sourceEndedAt: now - causeGraceMs }), 'peer');
+    assert.equal(codeOf({ source: gaveUp, destination: missing() }), 'peer');
   });
 
   it('always gives a reason for an end that is not completed', () => {

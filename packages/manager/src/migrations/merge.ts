@@ -5,7 +5,14 @@
  * VM which runs there is there. Whatever is not certain stays unfinished and is asked about again; a guess would allow a second
  * migration of a VM of which nobody knows where it is.
  */
-import { type AttemptReport, finalPhases, type Migration, type MigrationResult, type VmState } from '@sealift/contract';
+import {
+  type AttemptReport,
+  finalPhases,
+  type Migration,
+  type MigrationFailure,
+  type MigrationResult,
+  type VmState,
+} from '@sealift/contract';
 
 /** What is known of one side. */
 export interface Side {
@@ -31,12 +38,16 @@ export interface Verdict {
 export const figuresGraceMs = 10_000;
 /** How long a source may be silent after its VM has begun to run at the destination until the migration counts as completed without it. */
 export const sourceGraceMs = 60_000;
+/** How long a source that knows only that the destination gave up waits for the destination's word on why. */
+export const causeGraceMs = 2_000;
 
 export interface Accounts {
   readonly source: Side;
   readonly destination: Side;
   /** When the source, respectively the destination, was first heard to have completed. */
   readonly completedAt?: number;
+  /** When the source was first heard to have ended. */
+  readonly sourceEndedAt?: number;
   readonly now: number;
   /** The spec's number of channels. */
   readonly channels: number;
@@ -69,13 +80,23 @@ function sourceEnded(migration: Migration, report: AttemptReport, accounts: Acco
     const result = resultOf(migration, accounts, report);
     return ended({ ...known, phase: 'completed', ...(result && { result }) }, now, { vmHost: migration.to });
   }
-  const failure = report.failure ??
-    destination.report?.failure ?? {
-      code: report.phase === 'cancelled' ? 'cancelled' : 'migration_failed',
-      message: `host ${migration.from} reports the migration as ${report.phase} without a reason`,
-    };
   const holding = report.phase !== 'lost' && !destination.missing && !(destination.report && isFinal(destination.report));
+  const left = (accounts.sourceEndedAt ?? now) + causeGraceMs - now;
+  if (report.failure?.code === 'peer' && holding && left > 0) {
+    return { migration: { ...known, phase: migration.phase }, lookAgainInMs: left };
+  }
+  const failure = causeOf(migration, report, destination.report) ?? {
+    code: report.phase === 'cancelled' ? 'cancelled' : 'migration_failed',
+    message: `host ${migration.from} reports the migration as ${report.phase} without a reason`,
+  };
   return ended({ ...known, phase: report.phase, failure }, now, holding ? { undoDestination: true } : {});
+}
+
+/** Where the source knows only that the destination gave up, the destination's reason is the cause. */
+function causeOf({ to }: Migration, { failure }: AttemptReport, destination: AttemptReport | undefined): MigrationFailure | undefined {
+  const there = destination?.failure;
+  if (!there || (failure && failure.code !== 'peer') || there.code === 'cancelled') return failure ?? there;
+  return { ...there, message: `host ${to}: ${there.message}` };
 }
 
 /** The VM runs at the destination; what is left is the source's release and its figures. */

@@ -1,5 +1,9 @@
-/** The transport's failure codes (docs/protocol.md "failure codes") as they stand in a migration's failure, and what to do about each. */
-const advice: Readonly<Record<string, string>> = {
+/** What to do about a failure, by its code: docs/protocol.md "failure codes" says the same of the transport's. */
+import type { MigrationFailure } from '@sealift/contract';
+import type { FailureCode } from '@sealift/transport';
+import type { Failure } from '../handover/records.ts';
+
+export const advice: Readonly<Record<FailureCode, string>> = {
   hello:
     "Check that the source reaches the destination's migration addresses (sealift host show) and its port, 8651 by default, and that nothing else answers there.",
   record: 'Somebody or something changed what was on the wire. Find out what stands between the hosts before ordering it again.',
@@ -11,5 +15,8 @@ const advice: Readonly<Record<string, string>> = {
   local: "This host's own side failed: look at its agent's log, at QEMU's log, and at its disk.",
 };
 
-/** @returns what to do about a failure with this code; undefined where its message says it already */
-export const adviceFor = (code: string): string | undefined => advice[code];
+/** The failure as it is reported and logged. Codes that are not the transport's say in their message what to do. */
+export function withAdvice({ code, message }: Failure): MigrationFailure {
+  const known = Object.entries(advice).find(([each]) => each === code)?.[1];
+  return { code, message, ...(known !== undefined && { advice: known }) };
+}
