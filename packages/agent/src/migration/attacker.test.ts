@@ -1,61 +1,84 @@
 /**
- * A real VM on its way from one agent to another, with an attacker on the wire, in a network namespace:
+ * A real VM on its way from one agent to another, with an attacker inside its confirmed channels, in a network namespace:
  *
- *     alpha 127.0.0.1 ── attacker ── 127.0.0.2 bravo
+ *     alpha 127.0.0.1 ── attacker ── 127.0.0.2 bravo ── ear ── the destination's QEMU
  *
- * One guest goes through all of it. After an attack inside a channel it runs on where it was; after one from outside it has arrived.
+ * Whatever is done, the guest runs on where it was, and what reached the destination's QEMU is the beginning of what was sent. One guest goes
+ * through all of it.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { AttemptReport, VmDefinition } from '@sealift/contract';
-import { killQemu, queryRunState } from '@sealift/hypervisor';
-import { formatAddress, parseAddress } from '@sealift/transport';
-import { type Attack, Attacker, attackOn, flipped, late, nothing, type Unit, type Which } from '@sealift/transport/testing';
-import { createLog } from '../log.ts';
-import { checkOptions } from '../options.ts';
-import { type RunningAgent, runAgent } from '../run.ts';
-import { TestAuthority } from '../testing/certificates.ts';
+import { queryRunState } from '@sealift/hypervisor';
+import { type Attack, attackOn, flipped, late, nothing, type Unit, type Which } from '@sealift/transport/testing';
+import { attackedMove } from '../testing/attacked-move.ts';
 import { isInside, needsRoot, runInNamespace } from '../testing/namespace.ts';
-import { follow, order, testSpec } from '../testing/order.ts';
-import { createAttempts } from './index.ts';
+import { testSpec } from '../testing/order.ts';
+import { nothingLeft, runsHere, TwoHosts } from '../testing/two-hosts.ts';
 
 const [confirm, data, close, ping] = [0x01, 0x02, 0x03, 0x10];
+const header = 16;
+const tag = 16;
 const toDestination = { direction: 'to destination' } as const;
 /** QEMU's main stream, from its second record on. */
 const main: Which = { ...toDestination, channel: 1, type: data, sequence: 2 };
+const mainClose: Which = { ...toDestination, channel: 1, type: close };
 
-const endingAfter = (share: (length: number) => number, broken = false) =>
-  attackOn(main, ({ wire, direction, bytes }) => {
-    wire.send(direction, bytes.subarray(0, share(bytes.length)));
-    if (broken) wire.cut();
-    else wire.finish(direction);
-    return nothing;
-  });
-
-interface Inside {
+interface Case {
   /** Whose report says what was noticed. */
   readonly at: 'source' | 'destination';
   readonly code: string;
   readonly attack: () => Attack;
 }
 
-const found = (attack: () => Attack, at: Inside['at'] = 'destination', code = 'record'): Inside => ({ at, code, attack });
-const changed = (bit: (unit: Unit) => number) => found(() => attackOn(main, (unit) => flipped(unit.bytes, bit(unit))));
+const found = (attack: () => Attack, at: Case['at'] = 'destination', code = 'record'): Case => ({ at, code, attack });
+const changed = (bit: (unit: Unit) => number, which = main) => found(() => attackOn(which, (unit) => flipped(unit.bytes, bit(unit))));
 
-const inside: Record<string, Inside> = {
-  'a bit of a header': changed(() => 127),
-  'a bit of the payload': changed(() => 130),
+const ended = (which: Which, share: (length: number) => number): Case =>
+  found(
+    () =>
+      attackOn(which, ({ wire, direction, bytes }) => {
+        wire.send(direction, bytes.subarray(0, share(bytes.length)));
+        wire.finish(direction);
+        return nothing;
+      }),
+    'destination',
+    'truncated',
+  );
+
+const broken = (share: (length: number) => number): Case =>
+  found(
+    () =>
+      attackOn(main, ({ wire, direction, bytes }) => {
+        wire.send(direction, bytes.subarray(0, share(bytes.length)));
+        wire.cut();
+        return nothing;
+      }),
+    'source',
+    'truncated',
+  );
+
+const cases: Record<string, Case> = {
+  'a bit of a header: type': changed(() => 4),
+  'a bit of a header: zero byte': changed(() => 8),
+  'a bit of a header: channel': changed(() => 31),
+  'a bit of a header: length': changed(() => 63),
+  'a bit of a header: sequence number': changed(() => 127),
+  'a bit of the payload': changed(() => header * 8 + 2),
+  'the payload’s last bit': changed(({ bytes }) => (bytes.length - tag) * 8 - 1),
   'a bit of a tag': changed(({ bytes }) => bytes.length * 8 - 1),
-  'a bit of CLOSE': found(() => attackOn({ ...toDestination, channel: 1, type: close }, ({ bytes }) => flipped(bytes, 140))),
+  'any bit': changed(({ bytes }) => 64 + (randomBytes(4).readUInt32BE() % (bytes.length * 8 - 64))),
+  'a bit of CLOSE': changed(() => 140, mainClose),
+  'a bit of a PING': changed(() => 300, { ...toDestination, type: ping }),
   'a bit of a PING to the source': found(
     () => attackOn({ direction: 'to source', type: ping }, ({ bytes }) => flipped(bytes, 300)),
     'source',
+  ),
+  'CONFIRM with a bit changed': found(
+    () => attackOn({ channel: 1, type: confirm }, ({ bytes }) => flipped(bytes, 200)),
+    'source',
+    'truncated',
   ),
   'a record repeated': found(() => attackOn(main, ({ bytes }) => Buffer.concat([bytes, bytes]))),
   'a record left out': found(() => attackOn(main, () => nothing)),
@@ -69,175 +92,55 @@ const inside: Record<string, Inside> = {
       }),
     'source',
   ),
-  'the stream ended between two records': found(() => endingAfter(() => 0), 'destination', 'truncated'),
-  'the stream ended within a record': found(() => endingAfter((length) => length >> 1), 'destination', 'truncated'),
-  'the connection broken': found(() => endingAfter(() => 9, true), 'source', 'truncated'),
-  'CONFIRM with a bit changed': found(
-    () => attackOn({ channel: 1, type: confirm }, ({ bytes }) => flipped(bytes, 200)),
-    'source',
-    'truncated',
-  ),
-};
-
-/** The source's side of a channel once more, on a connection of the attacker's own. */
-async function replay(attacker: Attacker, recorded: readonly Unit[]): Promise<void> {
-  const thief = await attacker.connect();
-  thief.resume();
-  for (const { bytes } of recorded) if (thief.writable) thief.write(bytes);
-}
-
-const outside: Record<string, () => Attack> = {
-  'hellos with bits changed': () => {
-    const attacks = [
-      attackOn({ type: 'M1' }, ({ bytes }) => flipped(bytes, 690), 4),
-      attackOn({ type: 'M2' }, ({ bytes }) => flipped(bytes, 9)),
-    ];
-    return (unit, attacker) => attacks.map((attack) => attack(unit, attacker)).find((result) => result !== undefined);
-  },
-  'whole connections replayed': () =>
-    attackOn(main, async (_, attacker) => {
-      for (const wire of attacker.wires) await replay(attacker, wire.came['to destination']);
-      return undefined;
-    }),
-  'strangers with garbage': () =>
-    attackOn(
-      { type: 'M1' },
-      async ({ bytes }, attacker) => {
-        for (const garbage of [nothing, randomBytes(40), randomBytes(87), bytes.subarray(0, 86)]) {
-          (await attacker.connect()).resume().write(garbage);
-        }
-        return undefined;
-      },
-      4,
-    ),
+  'the stream ended between two records': ended(main, () => 0),
+  'the stream ended within a header': ended(main, () => 9),
+  'the stream ended behind a header': ended(main, () => header),
+  'the stream ended within a payload': ended(main, (length) => length >> 1),
+  'the stream ended before a tag': ended(main, (length) => length - tag),
+  'the stream ended a byte before the end of a record': ended(main, (length) => length - 1),
+  'the stream ended in place of CLOSE': ended(mainClose, () => 0),
+  'the stream ended within CLOSE': ended(mainClose, () => header + 4),
+  'the connection broken between two records': broken(() => 0),
+  'the connection broken within a record': broken(() => 9),
+  'a byte behind CLOSE': found(() => attackOn(mainClose, ({ bytes }) => Buffer.concat([bytes, Buffer.of(0)]))),
 };
 
 if (isInside()) defineTests();
-else test('migrations with an attacker on the wire', { skip: needsRoot }, () => runInNamespace(fileURLToPath(import.meta.url)));
+else test('migrations with an attacker in their channels', { skip: needsRoot }, () => runInNamespace(fileURLToPath(import.meta.url)));
 
 function defineTests(): void {
-  const definition: VmDefinition = {
-    name: 'web',
-    memoryMiB: 64,
-    vcpus: 1,
-    cpuModel: 'qemu64',
-    machine: 'pc-q35-7.2',
-    disks: [],
-    nics: [],
-    encryption: 'required',
-  };
-  let directory: string;
-  let agents: readonly RunningAgent[] = [];
-
-  const nameOf = (agent: RunningAgent): string => agent.host.identity.name;
-
-  const startAgent = async (authority: TestAuthority, name: string, address: string): Promise<RunningAgent> => {
-    const options = checkOptions({
-      name,
-      state: join(directory, name, 'state'),
-      run: join(directory, name.slice(0, 1)), // short: the path of a unix socket has at most 107 bytes
-      listen: `${address}:8652`,
-      migrationListen: [`${address}:8651`],
-      ...(await authority.issue(`${name}.agent.sealift`)),
-      accel: 'tcg',
-      qemu: 'qemu-system-x86_64',
-      threads: '1',
-    });
-    return runAgent(options, createAttempts, '0.0.0-test', createLog({ daemon: name }, 'silent'));
-  };
-
+  let hosts: TwoHosts;
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'sla-'));
-    const authority = await TestAuthority.create(directory);
-    agents = [await startAgent(authority, 'alpha', '127.0.0.1'), await startAgent(authority, 'bravo', '127.0.0.2')];
+    hosts = await TwoHosts.open();
   });
-
-  after(async () => {
-    for (const agent of agents) {
-      for (const vm of agent.host.vms.list()) {
-        if (vm.process) await killQemu(vm.process);
-        await vm.exited;
-        await agent.host.vms.discard(vm);
-      }
-      await agent.stop();
-    }
-    await rm(directory, { recursive: true, force: true });
-  });
-
-  /** The host that has the guest, which is started where there is none, and the other one. */
-  const hosts = async (): Promise<{ source: RunningAgent; destination: RunningAgent }> => {
-    const [alpha, bravo] = agents;
-    assert.ok(alpha && bravo);
-    const at = agents.find((agent) => agent.host.vms.list().length > 0);
-    if (!at) {
-      await alpha.host.vms.define(definition);
-      await alpha.host.vms.start('web');
-    }
-    return at === bravo ? { source: bravo, destination: alpha } : { source: alpha, destination: bravo };
-  };
-
-  /** What an attempt may leave on a host. */
-  const left = (agent: RunningAgent) => ({
-    vms: agent.host.vms.list().map((vm) => vm.name),
-    migrations: readdirSync(join(directory, nameOf(agent).slice(0, 1), 'migrations')),
-    run: readdirSync(join(directory, nameOf(agent).slice(0, 1), 'vms')),
-    definitions: readdirSync(join(directory, nameOf(agent), 'state', 'vms')),
-  });
-  const all = { vms: ['web'], migrations: [], run: ['web'], definitions: ['web'] };
-  const none = { vms: [], migrations: [], run: [], definitions: [] };
-
-  /** @returns both reports at their end */
-  async function move(source: RunningAgent, destination: RunningAgent, channels: number, attack: Attack, bandwidthBytesPerSecond = 0) {
-    const spec = testSpec(source, destination, { channels, limits: { bandwidthBytesPerSecond } });
-    let attacker: Attacker | undefined;
-    try {
-      await order(source, destination, 'web', spec, async ([endpoint = '']) => {
-        attacker = await Attacker.open(parseAddress(endpoint), attack);
-        return [formatAddress(attacker.address)];
-      });
-      const [at, to] = await Promise.all([follow(source, spec.migration), follow(destination, spec.migration)]);
-      return { source: at, destination: to };
-    } finally {
-      await attacker?.[Symbol.asyncDispose]();
-    }
-  }
+  after(() => hosts[Symbol.asyncDispose]());
 
   // Half a second or more: so slow that the attack is noticed long before the grant, after which the source's code is another.
-  const slow = 250_000;
+  const bandwidthBytesPerSecond = 250_000;
   for (const [streams, channels] of [
     ['one stream', 2],
     ['multifd', 4],
   ] as const) {
-    describe(`inside a channel, with ${streams}: the guest runs on at the source, and nothing is left of the attempt`, () => {
-      for (const [name, { at, code, attack }] of Object.entries(inside)) {
+    describe(`with ${streams}, the guest runs on at the source, and nothing is left of the attempt, after`, () => {
+      for (const [name, { at, code, attack }] of Object.entries(cases)) {
         it(name, async () => {
-          const { source, destination } = await hosts();
-          const reports = await move(source, destination, channels, attack(), slow);
-          assert.deepEqual([reports.source.phase, reports.destination.phase], ['failed', 'failed'], messages(reports));
-          assert.equal(reports[at].failure?.code, code, messages(reports));
-          const vm = source.host.vms.vm('web');
-          assert.equal(await queryRunState(vm.monitor), 'running');
-          assert.equal(vm.state, 'running');
-          assert.deepEqual(left(source), all);
-          assert.deepEqual(left(destination), none);
+          const { source, destination } = await hosts.endsOf('web');
+          const spec = testSpec(source, destination, { channels, limits: { bandwidthBytesPerSecond } });
+          const moved = await attackedMove({ hosts, source, destination, vm: 'web', spec, attack: attack() });
+          assert.deepEqual([moved.source.phase, moved.destination.phase], ['failed', 'failed'], moved.said);
+          assert.equal(moved[at].failure?.code, code, moved.said);
+          assert.equal(await queryRunState(source.host.vms.vm('web').monitor), 'running');
+          assert.deepEqual(hosts.left(source, 'web', spec.migration), runsHere);
+          assert.deepEqual(hosts.left(destination, 'web', spec.migration), nothingLeft);
+          assert.equal(moved.destinationQemu, false);
         });
       }
     });
   }
-
-  const messages = ({ source, destination }: { source: AttemptReport; destination: AttemptReport }): string =>
-    `source: ${source.failure?.message}; destination: ${destination.failure?.message}`;
-
-  describe('from outside: the guest arrives', () => {
-    for (const [name, attack] of Object.entries(outside)) {
-      it(name, async () => {
-        const { source, destination } = await hosts();
-        const reports = await move(source, destination, 4, attack());
-        assert.deepEqual([reports.source.phase, reports.destination.phase], ['completed', 'completed'], messages(reports));
-        assert.equal(await queryRunState(destination.host.vms.vm('web').monitor), 'running');
-        assert.deepEqual(left(source), none);
-        assert.deepEqual(left(destination), all);
-      });
-    }
+  it('and the ear would hear it: in suite `none`, which does not promise it, a changed payload reaches QEMU', async () => {
+    const { source, destination } = await hosts.endsOf('clear');
+    const spec = testSpec(source, destination, { suite: 'none', limits: { bandwidthBytesPerSecond } });
+    const { attack } = changed(({ bytes }) => (bytes.length - tag) * 8 - 1, { ...main, channel: 2 });
+    await assert.rejects(attackedMove({ hosts, source, destination, vm: 'clear', spec, attack: attack() }), /QEMU got what was never sent/);
   });
 }

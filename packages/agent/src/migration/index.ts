@@ -11,7 +11,7 @@ import {
   SealiftError,
 } from '@sealift/contract';
 import { queryRunState } from '@sealift/hypervisor';
-import { Transport } from '@sealift/transport';
+import { Transport, type TransportOptions } from '@sealift/transport';
 import type { AgentHost, Attempts } from '../attempts.ts';
 import { destinationRestart } from '../handover/destination.ts';
 import { type HandoverRecord, keyOf, lastRecords, liveRecords, type RunState } from '../handover/records.ts';
@@ -36,9 +36,10 @@ class Book implements Attempts {
   /** Every attempt that the journal has accepted: none is accepted twice. */
   readonly #seen: Set<string>;
 
-  constructor(host: AgentHost) {
+  constructor(host: AgentHost, options: Pick<TransportOptions, 'epochBits'>) {
     this.#host = host;
-    this.#workplace = { host, transport: new Transport({ threads: host.threads, ...(host.keylog && { keylogFd: host.keylog.fd }) }) };
+    const { threads, keylog } = host;
+    this.#workplace = { host, transport: new Transport({ ...options, threads, ...(keylog && { keylogFd: keylog.fd }) }) };
     this.#seen = new Set(lastRecords(host.journal.records).keys());
   }
 
@@ -169,4 +170,5 @@ async function runStateOf(vm: Vm): Promise<RunState> {
   throw new SealiftError('wrong_state', `${vm.name}'s QEMU says ${state}; only a running or paused VM can be moved live`);
 }
 
-export const createAttempts = (host: AgentHost): Attempts => new Book(host);
+/** @param options for tests only, and then alike at both hosts */
+export const createAttempts = (host: AgentHost, options: Pick<TransportOptions, 'epochBits'> = {}): Attempts => new Book(host, options);

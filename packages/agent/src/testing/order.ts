@@ -30,6 +30,7 @@ export function testSpec(source: RunningAgent, destination: RunningAgent, option
  * Orders a migration.
  *
  * @param between turns where the destination listens into where the source connects: for an attacker in between
+ * @param told what the destination is told in the place of `spec`
  * @returns the source's report as it accepted
  */
 export async function order(
@@ -38,13 +39,14 @@ export async function order(
   vm: string,
   spec: MigrationSpec,
   between = async (endpoints: readonly string[]): Promise<readonly string[]> => endpoints,
+  told = spec,
 ): Promise<AttemptReport> {
   const key = randomBytes(32);
-  const wrapFor = async (agent: RunningAgent): Promise<WrappedKey> =>
-    wrap(key, Buffer.from((await agent.attempts.offerKey(spec)).publicKey, 'base64url'), contextHash(toAttempt(spec)));
+  const wrapFor = async (agent: RunningAgent, its: MigrationSpec): Promise<WrappedKey> =>
+    wrap(key, Buffer.from((await agent.attempts.offerKey(its)).publicKey, 'base64url'), contextHash(toAttempt(its)));
   const { definition } = source.host.vms.vm(vm);
-  const { endpoints } = await destination.attempts.incoming({ spec, key: await wrapFor(destination), vm: definition });
-  return source.attempts.outgoing({ spec, key: await wrapFor(source), vm, endpoints: [...(await between(endpoints))] });
+  const { endpoints } = await destination.attempts.incoming({ spec: told, key: await wrapFor(destination, told), vm: definition });
+  return source.attempts.outgoing({ spec, key: await wrapFor(source, spec), vm, endpoints: [...(await between(endpoints))] });
 }
 
 /** The report once it has ended, or once `until` holds. */

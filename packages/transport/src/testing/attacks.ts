@@ -28,6 +28,17 @@ export function flipped(bytes: Uint8Array, bit: number): Buffer {
 /** In the attack's place: nothing. */
 export const nothing: Buffer = Buffer.alloc(0);
 
+/** Several attacks at once: each unit is for the first that wants it. */
+export function together(...attacks: readonly Attack[]): Attack {
+  return (unit, attacker) => {
+    for (const attack of attacks) {
+      const result = attack(unit, attacker);
+      if (result !== undefined) return result;
+    }
+    return undefined;
+  };
+}
+
 /** Holds back one unit until the other is there, and gives each the other's place. */
 export function exchanged(one: Which, other: Which): Attack {
   const first = Promise.withResolvers<Buffer>();
@@ -37,8 +48,7 @@ export function exchanged(one: Which, other: Which): Attack {
       own(bytes);
       return Promise.race([theirs, wire.stall()]);
     });
-  const attacks = [place(one, first.resolve, second.promise), place(other, second.resolve, first.promise)];
-  return (unit, attacker) => attacks.map((attack) => attack(unit, attacker)).find((result) => result !== undefined);
+  return together(place(one, first.resolve, second.promise), place(other, second.resolve, first.promise));
 }
 
 /** Keeps the matching unit and sends it behind the next one of its direction. */
@@ -55,5 +65,20 @@ export function late(which: Which): Attack {
       return both;
     }
     return keep(unit, attacker);
+  };
+}
+
+/**
+ * From the matching unit on, nothing goes through on any connection, in no direction, and no connection ends.
+ *
+ * @param share how many bytes of that unit still go
+ */
+export function silence(which: Which, share: (length: number) => number): Attack {
+  let silent = false;
+  return (unit) => {
+    if (!silent && !matches(unit, which)) return undefined;
+    if (!silent) unit.wire.send(unit.direction, unit.bytes.subarray(0, share(unit.bytes.length)));
+    silent = true;
+    return unit.wire.stall();
   };
 }
