@@ -6,7 +6,7 @@
  * | `hello` | the channels could not be opened and proven before the deadline |
  * | `record` | a record that is not authentic, not in order, or not allowed where it came |
  * | `truncated` | a connection ended without an authenticated CLOSE |
- * | `stalled` | a connection took no bytes for longer than {@link tunables.stallMs} |
+ * | `stalled` | the peer’s host acknowledged nothing for longer than {@link tunables.stallMs} |
  * | `limit` | a bound of the protocol was reached |
  * | `totals` | what arrived is not what the other side says it sent |
  * | `peer` | the peer is silent, or said that it aborted |

@@ -13,8 +13,10 @@ export const tunables = {
   pingMs: 1_000,
   /** Ten PINGs lost in a row are a dead peer, not a busy one. */
   silenceMs: 10_000,
-  /** Bytes wait this long for a peer that acknowledges none; the kernel ends the connection then (TCP_USER_TIMEOUT). */
+  /** Bytes on their way wait this long for a peer whose host acknowledges none: as long as for its PING. See worker/stall.ts. */
   stallMs: 10_000,
+  /** The kernel is asked as often as a PING is sent; a stall is found at most two looks late. */
+  stallLookMs: 1_000,
   /** No poll sleeps longer, so that a worker always hears that it should end. */
   pollMs: 100,
   /**

@@ -13,6 +13,7 @@ const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
+const TCP_INFO = 11;
 const TCP_USER_TIMEOUT = 18;
 const TCP_NOTSENT_LOWAT = 25;
 const IPPROTO_IPV6 = 41;
@@ -86,8 +87,52 @@ export function connectError(fd: number): number {
 /** What every TCP connection of a channel is set to. */
 export function tuneTcp(fd: number): void {
   setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, tunables.stallMs);
   setOption(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, tunables.notSentLowWater);
+}
+
+/** What the kernel knows of a connection's way to the peer. */
+export interface TcpProgress {
+  /** Segments that were sent and not acknowledged. */
+  readonly unacknowledged: number;
+  /** Bytes that the peer takes at the moment. 0: it takes none, and is asked again by probes. */
+  readonly window: number;
+  /** Window probes since anything was heard of the peer. */
+  readonly probes: number;
+  /** Bytes, since the connection was made. */
+  readonly acknowledged: number;
+  /** Milliseconds since the last acknowledgement, of something new or not. */
+  readonly lastHeardMs: number;
+}
+
+let infoOfThread: Memory | undefined;
+
+/** @returns `undefined` where it is not a TCP connection */
+export function tcpProgress(fd: number): TcpProgress | undefined {
+  infoOfThread ??= allocate(8 + tcpInfo.bytes);
+  const { address, bytes } = infoOfThread;
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, tcpInfo.bytes, true);
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, address + 8, address) !== 0) return undefined;
+  const word = (at: number) => view.getUint32(8 + at, true);
+  return {
+    unacknowledged: word(tcpInfo.unacked),
+    // From Linux 5.4.
+    window: view.getUint32(0, true) < tcpInfo.bytes ? 1 : word(tcpInfo.sndWnd),
+    probes: view.getUint8(8 + tcpInfo.probes),
+    acknowledged: Number(view.getBigUint64(8 + tcpInfo.bytesAcked, true)),
+    lastHeardMs: word(tcpInfo.lastAckRecv),
+  };
+}
+
+/** Offsets in struct tcp_info, linux/tcp.h; it is only ever added to at its end. */
+const tcpInfo = { probes: 3, unacked: 24, lastAckRecv: 56, bytesAcked: 120, sndWnd: 228, bytes: 232 } as const;
+
+/** Before closing: what the kernel has still to send is thrown away after {@link tunables.stallMs}, if the peer does not take it until then. */
+export function abandon(fd: number): void {
+  const { address, bytes } = scratch();
+  new DataView(bytes.buffer).setInt32(128, tunables.stallMs, true);
+  // Where it fails the kernel gives up later by itself.
+  libc.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, address + 128, 4);
 }
 
 /**

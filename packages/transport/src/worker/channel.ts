@@ -3,10 +3,12 @@ import { controlChannel } from '../constants.ts';
 import { Epochs } from '../keys/epochs.ts';
 import { type EpochLog, type KeylogPlace, keylogTo } from '../keys/keylog.ts';
 import { libc, POLL } from '../native/libc.ts';
+import { abandon, tcpProgress } from '../native/sockets.ts';
 import { Inbound } from './inbound.ts';
 import type { Poller, Target } from './loop.ts';
 import type { PumpCommand, PumpReport } from './messages.ts';
-import { Outbound } from './outbound.ts';
+import { Outbound, stalled } from './outbound.ts';
+import { Stall } from './stall.ts';
 import { Statistics } from './statistics.ts';
 
 type Added = Extract<PumpCommand, { kind: 'add' }>;
@@ -22,6 +24,7 @@ export class Channel implements Target {
   readonly #report: (report: PumpReport) => void;
   readonly #answersEmpty: boolean;
   readonly isSource: boolean;
+  readonly #stall: Stall;
   #local = -1;
   #told = { firstData: false, closeQueued: false, delivered: false };
 
@@ -31,6 +34,7 @@ export class Channel implements Target {
     this.index = channel;
     this.channels = channels;
     this.#wire = wire;
+    this.#stall = new Stall(() => tcpProgress(wire));
     this.#report = report;
     this.isSource = role === 'source';
     this.#answersEmpty = role === 'destination' && channel !== controlChannel && !added.eager;
@@ -59,6 +63,7 @@ export class Channel implements Target {
   step(): boolean {
     const sent = this.outbound.step();
     const received = this.inbound.step();
+    if (this.#stall.noticed(performance.now())) throw stalled(this.index);
     const { session, index: channel } = this;
     // The source's stream was empty: no local connection will be made for it, so nothing can come back either.
     if (this.#answersEmpty && this.inbound.delivered && this.inbound.total.records === 0) this.outbound.close();
@@ -123,6 +128,7 @@ export class Channel implements Target {
   release(): number {
     this.outbound.free();
     this.inbound.free();
+    if (!this.finished) abandon(this.#wire);
     libc.close(this.#wire);
     return this.#local;
   }

@@ -94,6 +94,7 @@ for (const suite of ['aes-256-gcm', 'none'] as const) {
           [E.CONNRESET, 'truncated'],
           [5 /* EIO */, 'truncated'],
           [110 /* ETIMEDOUT */, 'stalled'],
+          [113 /* EHOSTUNREACH */, 'stalled'],
         ] as const) {
           const outcome = carry(suite, libc, calls, at, failing(errno));
           // After CLOSE a reset loses nothing.

@@ -132,6 +132,7 @@ for (const suite of ['aes-256-gcm', 'none'] as const) {
           [E.CONNRESET, 'truncated'],
           [5 /* EIO */, 'truncated'],
           [110 /* ETIMEDOUT */, 'stalled'],
+          [113 /* EHOSTUNREACH */, 'stalled'],
         ] as const) {
           const what = `${call}, call ${at}, errno ${errno}`;
           const code = call === 'read' ? 'local' : wire;

@@ -7,6 +7,7 @@
  * Memory that the kernel is lent for sending only ever holds ciphertext, but in suite `none`, where the local bytes are read straight into
  * the record and there is no second buffer.
  */
+import os from 'node:os';
 import { headerBytes, maxDataBytes, maxDirectionBytes, recordType, type Suite, tagBytes } from '../constants.ts';
 import { TransportError } from '../errors.ts';
 import type { Epochs } from '../keys/epochs.ts';
@@ -192,10 +193,27 @@ const controlStage = (): Memory => {
   return stage;
 };
 
+export const stalled = (channel: number, how = ''): TransportError =>
+  new TransportError('stalled', `channel ${channel}: the peer's host acknowledged nothing for too long${how}`);
+
 /** What a failing call on a TCP connection means. */
 export const wireFailure = (channel: number, code: number): TransportError =>
-  code === os_ETIMEDOUT
-    ? new TransportError('stalled', `channel ${channel}: the peer acknowledged nothing for too long`)
+  gaveUp.has(code)
+    ? stalled(channel, `: ${nameOf(code)}`)
     : new TransportError('truncated', `channel ${channel}: the connection broke: ${nameOf(code)}`);
 
-const os_ETIMEDOUT = 110;
+const { errno: numbers } = os.constants;
+
+/**
+ * What TCP ends an established connection with when it has repeated itself for too long: ETIMEDOUT, or in its place what it was told meanwhile
+ * of the way there (ICMP, ARP, a missing route), which by itself never ends one: RFC 1122, 4.2.3.9.
+ */
+const gaveUp: ReadonlySet<number> = new Set([
+  numbers.ETIMEDOUT,
+  numbers.EHOSTUNREACH,
+  numbers.ENETUNREACH,
+  numbers.ENETDOWN,
+  numbers.ECONNREFUSED,
+  numbers.ENOPROTOOPT,
+  numbers.EPROTO,
+]);
