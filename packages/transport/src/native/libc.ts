@@ -34,6 +34,9 @@ export const libc = {
     return close(fd);
   },
   poll: bind<Call<[fds: number, count: number, timeoutMs: number]>>('int poll(uintptr_t, unsigned long, int)'),
+  epoll_create1: bind<Call<[flags: number]>>('int epoll_create1(int)'),
+  epoll_ctl: bind<Call<[epoll: number, operation: number, fd: number, event: number]>>('int epoll_ctl(int, int, int, uintptr_t)'),
+  epoll_wait: bind<Call<[epoll: number, events: number, count: number, timeoutMs: number]>>('int epoll_wait(int, uintptr_t, int, int)'),
   read: bind<Call<[fd: number, buffer: number, length: number]>>('long read(int, uintptr_t, size_t)'),
   write: bind<Call<[fd: number, buffer: number, length: number]>>('long write(int, uintptr_t, size_t)'),
   recv: bind<Call<[fd: number, buffer: number, length: number, flags: number]>>('long recv(int, uintptr_t, size_t, int)'),

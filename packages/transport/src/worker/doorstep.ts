@@ -7,6 +7,7 @@ import { confirmBytes, m1Bytes } from '../constants.ts';
 import { TransportError } from '../errors.ts';
 import { DestinationHello, type Finished } from '../hello/hello.ts';
 import { decodeM1, m1IsAuthentic } from '../hello/messages.ts';
+import { Epoll } from '../native/epoll.ts';
 import { libc, POLL } from '../native/libc.ts';
 import { accept, exhausted, tuneTcp } from '../native/sockets.ts';
 import { tunables } from '../tunables.ts';
@@ -29,6 +30,8 @@ export interface Expected {
 
 interface Guest {
   readonly exchange: Exchange;
+  /** Whether it is watched for room to send in as well. */
+  sending: boolean;
   readonly deadline: number;
   hello: DestinationHello | undefined;
   expected: Expected | undefined;
@@ -39,6 +42,8 @@ export class Doorstep {
   readonly #find: (migration: string, attempt: number) => Expected | undefined;
   readonly #confirmed: (expected: Expected, channel: number, wire: number, secrets: Finished) => void;
   readonly #guests = new Map<number, Guest>();
+  /** Holds all guests; there since the first of them. Looking at all of them for each that comes would be most of the work under a flood. */
+  #epoll: Epoll | undefined;
 
   constructor(
     find: (migration: string, attempt: number) => Expected | undefined,
@@ -54,30 +59,42 @@ export class Doorstep {
 
   /** Takes in whoever waits on a listening socket. @returns false where there is no descriptor left for the next one */
   admit(listener: number, now: number): boolean {
+    let epoll: Epoll;
+    try {
+      epoll = this.#epoll ??= new Epoll();
+    } catch (error) {
+      if (!(error instanceof TransportError)) throw error;
+      return false;
+    }
     let fd = accept(listener);
     for (; fd >= 0; fd = accept(listener)) {
       if (this.#guests.size >= tunables.maxPending) this.#evict();
       const exchange = new Exchange(fd);
       exchange.expect(m1Bytes);
-      this.#guests.set(fd, { exchange, deadline: now + tunables.helloMs, hello: undefined, expected: undefined, channel: -1 });
+      const guest: Guest = {
+        exchange,
+        sending: false,
+        deadline: now + tunables.helloMs,
+        hello: undefined,
+        expected: undefined,
+        channel: -1,
+      };
+      this.#guests.set(fd, guest);
+      this.#attempt(guest, () => epoll.add(fd, POLL.IN));
     }
     return fd !== exhausted;
   }
 
   watch(poller: Poller, target: Target): void {
-    for (const { exchange } of this.#guests.values()) poller.add(exchange.fd, exchange.sending ? POLL.OUT | POLL.IN : POLL.IN, target);
+    if (this.#epoll && this.#guests.size > 0) poller.add(this.#epoll.fd, POLL.IN, target);
   }
 
-  /** @returns whether the descriptor is one of this doorstep's */
+  /** @returns whether the descriptor is this doorstep's */
   ready(fd: number): boolean {
-    const guest = this.#guests.get(fd);
-    if (!guest) return false;
-    try {
-      this.#hear(guest);
-    } catch (error) {
-      // Whatever this host could not do for this connection, the others go on.
-      if (!(error instanceof TransportError)) throw error;
-      this.#close(guest);
+    if (!this.#epoll || fd !== this.#epoll.fd) return false;
+    for (const each of this.#epoll.ready()) {
+      const guest = this.#guests.get(each);
+      if (guest) this.#attempt(guest, () => this.#hear(guest));
     }
     return true;
   }
@@ -93,6 +110,18 @@ export class Doorstep {
 
   clear(): void {
     for (const guest of [...this.#guests.values()]) this.#close(guest);
+    this.#epoll?.close();
+    this.#epoll = undefined;
+  }
+
+  /** Whatever this host cannot do for this connection, the others go on. */
+  #attempt(guest: Guest, act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      if (!(error instanceof TransportError)) throw error;
+      this.#close(guest);
+    }
   }
 
   #hear(guest: Guest): void {
@@ -100,6 +129,7 @@ export class Doorstep {
       this.#close(guest);
       return;
     }
+    this.#watchSending(guest);
     const flight = guest.exchange.receive();
     if (flight === 'ended') this.#close(guest);
     else if (flight) {
@@ -131,13 +161,22 @@ export class Doorstep {
     guest.channel = fields.channel;
     guest.exchange.send(hello.answer);
     guest.exchange.expect(confirmBytes);
-    if (!guest.exchange.flush()) this.#close(guest);
+    if (guest.exchange.flush()) this.#watchSending(guest);
+    else this.#close(guest);
+  }
+
+  #watchSending(guest: Guest): void {
+    const { fd, sending } = guest.exchange;
+    if (sending === guest.sending) return;
+    guest.sending = sending;
+    this.#epoll?.change(fd, sending ? POLL.IN | POLL.OUT : POLL.IN);
   }
 
   #confirm(guest: Guest, hello: DestinationHello, confirm: Buffer): void {
     const { expected, channel, exchange } = guest;
     // First, as it may fail; afterwards nothing does.
     tuneTcp(exchange.fd);
+    this.#epoll?.remove(exchange.fd);
     // Another connection may have claimed the channel since this one's M1.
     const secrets = expected && !expected.claimed.has(channel) ? hello.finish(confirm) : undefined;
     if (!expected || !secrets) {

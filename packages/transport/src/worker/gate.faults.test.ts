@@ -71,7 +71,7 @@ const faultsOf: readonly [what: string, table: object, names: readonly string[],
   [
     'system call',
     libc,
-    ['socket', 'connect', 'getsockopt', 'setsockopt', 'accept4', 'send', 'recv'],
+    ['socket', 'connect', 'getsockopt', 'setsockopt', 'accept4', 'epoll_create1', 'epoll_ctl', 'epoll_wait', 'send', 'recv'],
     [failing(E.CONNRESET), failing(12 /* ENOMEM */)],
   ],
   [

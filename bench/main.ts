@@ -1,0 +1,16 @@
+/** `npm run bench -- NAME [options]`: the benchmarks behind SPECIFICATION.md. Each compares variants in one interleaved run, on any machine. */
+const benchmarks: Record<string, { readonly words: string; readonly load: () => Promise<{ run: (args: string[]) => Promise<number> }> }> = {
+  flood: { words: 'a transfer while ten thousand strangers connect', load: () => import('./flood/main.ts') },
+};
+
+const [name = '--help', ...args] = process.argv.slice(2);
+const chosen = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
+if (chosen) {
+  process.exitCode = await (await chosen.load()).run(args);
+} else {
+  const lines = Object.entries(benchmarks).map(([each, { words }]) => `  ${each.padEnd(10)} ${words}`);
+  const usage = `usage: npm run bench -- NAME [options]\n\n${lines.join('\n')}\n\nEach has --help.\n`;
+  const asked = name === '--help' || name === '-h';
+  (asked ? process.stdout : process.stderr).write(asked ? usage : `bench: there is no ${name}\n${usage}`);
+  process.exitCode = asked ? 0 : 2;
+}
