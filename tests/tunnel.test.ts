@@ -6,8 +6,10 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync
 import net from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { commandLine, killQemu, launchQemu, queryMigration, type VmDefinition } from '../packages/hypervisor/src/index.ts';
 import { pathsIn } from '../packages/hypervisor/src/testing/index.ts';
+import { tunables } from '../packages/transport/src/tunables.ts';
 import { run, sealift } from './support/lab.ts';
 import { Started, TunnelBench } from './support/tunnel.ts';
 
@@ -40,6 +42,16 @@ const all = async (socket: net.Socket): Promise<Buffer> => {
   for await (const part of socket) parts.push(part);
   return Buffer.concat(parts);
 };
+
+/**
+ * What still comes of a connection whose tunnel goes down: its end, or a reset where the tunnel had not yet read what was written into it, which
+ * is for the kernel to choose.
+ */
+const rest = (socket: net.Socket): Promise<Buffer> =>
+  all(socket).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ECONNRESET') throw error;
+    return Buffer.alloc(0);
+  });
 
 describe('a tunnel', () => {
   for (const suite of ['aes-256-gcm', 'none']) {
@@ -125,7 +137,8 @@ describe('a tunnel', () => {
         assert.equal(one.report.outcome, 'aborted');
         assert.equal(other.report.outcome, 'failed');
         assert.equal(existsSync(bench.out), false);
-        assert.equal(String(await all(socket)), '');
+        assert.equal(String(await rest(socket)), '');
+        assert.deepEqual(bench.processes, []);
       });
     }
   }
@@ -141,9 +154,11 @@ describe('a tunnel', () => {
       socket.write('x');
       const [one, other] = killed === 'send' ? [sender, receiver] : [receiver, sender];
       one.child.kill('SIGKILL');
-      assert.equal(await other.ended, 7);
+      assert.deepEqual([await one.ended, await other.ended], ['SIGKILL', 7]);
       assert.equal(other.report.failure?.code, 'truncated');
       if (other === sender) assert.equal(existsSync(bench.out), false);
+      assert.equal(String(await rest(socket)), '');
+      assert.deepEqual(bench.processes, []);
     });
   }
 
@@ -198,6 +213,67 @@ describe('a tunnel', () => {
       taken.close();
     }
     assert.equal(existsSync(bench.out), false);
+  });
+});
+
+/** Writes for as long as somebody takes it. @returns how much, once the connection has ended */
+async function flood(socket: net.Socket): Promise<number> {
+  const chunk = randomBytes(64 * 1024);
+  let written = 0;
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  socket.resume();
+  while (!socket.destroyed && socket.writable) {
+    if (!socket.write(chunk)) await Promise.race([closed, new Promise((resolve) => socket.once('drain', resolve))]);
+    written += chunk.length;
+  }
+  return written;
+}
+
+/** What only time can show takes its time: both at once. */
+describe('a tunnel that falls silent', { concurrency: true, timeout: 120_000 }, () => {
+  for (const stopped of ['send', 'receive'] as const) {
+    it(`fails when the process that ${stopped}s is stopped, and that one fails as well once it goes on: nothing stays`, async () => {
+      await using bench = await TunnelBench.make();
+      const heard: number[] = [];
+      await serve(bench, (socket) => socket.on('data', ({ length }) => heard.push(length)).on('end', () => socket.end()));
+      const receiver = bench.receive();
+      const sender = await bench.send(receiver);
+      await sender.says(/ready/);
+      const socket = await connect(bench);
+      const written = flood(socket);
+      while (heard.length < 100) await sleep(10);
+      const [one, other] = stopped === 'send' ? [sender, receiver] : [receiver, sender];
+      one.child.kill('SIGSTOP');
+      assert.equal(await other.ended, 7);
+      // Its host goes on to acknowledge, so it is not `stalled`.
+      assert.equal(other.report.failure?.code, 'peer');
+      one.child.kill('SIGCONT');
+      assert.equal(await one.ended, 7);
+      assert.match(one.report.failure?.code ?? '', /^(peer|truncated)$/);
+      assert.equal(existsSync(bench.out), false);
+      assert.ok((await written) >= heard.reduce((sum, length) => sum + length, 0));
+      assert.deepEqual(bench.processes, []);
+    });
+  }
+
+  it('goes on when the far program reads nothing for longer than any limit, and then again', async () => {
+    await using bench = await TunnelBench.make();
+    const far = Promise.withResolvers<net.Socket>();
+    await serve(bench, (socket) => far.resolve(socket));
+    const receiver = bench.receive();
+    const sender = await bench.send(receiver, '--idle-exit', '0');
+    await sender.says(/ready/);
+    const data = randomBytes(64 * 1024 * 1024);
+    const socket = await connect(bench);
+    socket.end(data);
+    const reader = await far.promise;
+    await sleep(2 * tunables.stallMs);
+    assert.ok(socket.bytesWritten === data.length && socket.writableLength > 0, 'all of it was taken: nothing was held back');
+    reader.end();
+    assert.ok((await all(reader)).equals(data));
+    assert.equal(String(await all(socket)), '');
+    assert.deepEqual([await sender.ended, await receiver.ended], [0, 0]);
+    assert.deepEqual(bench.processes, []);
   });
 });
 

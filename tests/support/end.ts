@@ -48,10 +48,11 @@ const handlers: SessionHandlers = {
 /** Some MB a second for as long as it may. */
 async function write(socket: net.Socket, channel: number): Promise<void> {
   const next = streamOf(channel);
+  const closed = new Promise((resolve) => socket.once('close', resolve));
   while (!finishing && !socket.destroyed) {
     const more = socket.write(next(chunkBytes));
     carried += chunkBytes;
-    if (!more) await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
+    if (!more) await Promise.race([closed, new Promise((resolve) => socket.once('drain', resolve))]);
     await sleep(20);
   }
   socket.end();

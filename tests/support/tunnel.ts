@@ -1,7 +1,7 @@
 /** `sealift tunnel` as processes of a test's: started, listened to, and gone when the test is. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TunnelReport } from '../../packages/transport/src/tunnel/report.ts';
@@ -79,6 +79,18 @@ export class TunnelBench implements AsyncDisposable {
 
   receive(...options: string[]): Started {
     return this.start('receive', '--listen', '127.0.0.1:0', '--connect-unix', this.in, '--spec', this.spec, '--json', ...options);
+  }
+
+  /** Whatever runs with this directory in its command line. */
+  get processes(): string[] {
+    return readdirSync('/proc').flatMap((pid) => {
+      try {
+        const command = readFileSync(`/proc/${Number(pid)}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        return command.includes(this.directory) ? [`${pid}: ${command}`] : [];
+      } catch {
+        return []; // no process, or one that has just ended
+      }
+    });
   }
 
   async send(receiver: Started, ...options: string[]): Promise<Started> {
