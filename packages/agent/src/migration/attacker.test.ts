@@ -133,6 +133,7 @@ function defineTests(): void {
           assert.deepEqual(hosts.left(source, 'web', spec.migration), runsHere);
           assert.deepEqual(hosts.left(destination, 'web', spec.migration), nothingLeft);
           assert.equal(moved.destinationQemu, false);
+          assert.ok(!moved.ran.includes('destination'));
         });
       }
     });

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AttemptReport, MigrationSpec } from '@sealift/contract';
+import { isAlive, type ProcessId } from '@sealift/hypervisor';
 import { formatAddress, parseAddress } from '@sealift/transport';
 import { type Attack, Attacker, MiniDirection, type Wire } from '@sealift/transport/testing';
 import { follow, order } from './order.ts';
 import { Tee } from './tee.ts';
-import { type Ends, processExists, type TwoHosts } from './two-hosts.ts';
+import type { Ends, TwoHosts } from './two-hosts.ts';
 
 export interface AttackedMoveOptions extends Ends {
   readonly hosts: TwoHosts;
@@ -32,6 +33,8 @@ export interface AttackedMove {
   readonly attacker: Attacker;
   /** Is the QEMU there that was to have the VM? */
   readonly destinationQemu: boolean;
+  /** Who let the VM run, in order: each time that a QEMU said so. */
+  readonly ran: readonly (keyof Ends)[];
   /** What reached the destination's QEMU is, stream by stream, what the source sent, from the beginning to some point. */
   readonly received: 'prefix' | 'everything';
 }
@@ -44,12 +47,18 @@ export async function attackedMove(options: AttackedMoveOptions): Promise<Attack
   const { hosts, source, destination, vm, spec, told = spec } = options;
   let attacker: Attacker | undefined;
   let tee: Tee | undefined;
-  let pid: number | undefined;
+  let qemu: ProcessId | undefined;
+  const ran: (keyof Ends)[] = [];
+  const listen = (end: keyof Ends) =>
+    options[end].host.vms.vm(vm).monitor.onEvent(({ name }) => {
+      if (name === 'RESUME') ran.push(end);
+    });
   try {
     const between = async ([endpoint = '']: readonly string[]) => {
       attacker = await Attacker.open(parseAddress(endpoint), options.attack);
       tee = await Tee.on(join(destination.host.runDirectory, spec.migration, 'in'));
-      pid = destination.host.vms.vm(vm).pid;
+      qemu = destination.host.vms.vm(vm).process;
+      for (const end of ['source', 'destination'] as const) listen(end);
       return [formatAddress(attacker.address)];
     };
     await order(source, destination, vm, spec, between, told);
@@ -58,11 +67,11 @@ export async function attackedMove(options: AttackedMoveOptions): Promise<Attack
       follow(destination, spec.migration),
       options.during?.(),
     ]);
-    if (!attacker || !tee || !pid) throw new Error('nobody came between');
+    if (!attacker || !tee || !qemu) throw new Error('nobody came between');
     const sent = await sentOn(attacker.wires, hosts, spec);
     const received = assertPrefixes(await tee.received(), sent);
     const said = `source: ${at.failure?.message}; destination: ${to.failure?.message}`;
-    return { source: at, destination: to, said, attacker, destinationQemu: processExists(pid), received };
+    return { source: at, destination: to, said, attacker, destinationQemu: await isAlive(qemu), ran, received };
   } finally {
     await tee?.[Symbol.asyncDispose]();
     await attacker?.[Symbol.asyncDispose]();

@@ -3,7 +3,7 @@
  *
  *     alpha 127.0.0.1 ── whatever the test puts in between ── 127.0.0.2 bravo
  */
-import { closeSync, existsSync, openSync, readdirSync } from 'node:fs';
+import { closeSync, openSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -159,5 +159,3 @@ export class TwoHosts implements AsyncDisposable {
     return join(this.#directory, name.slice(0, 1));
   }
 }
-
-export const processExists = (pid: number): boolean => existsSync(`/proc/${pid}`);
