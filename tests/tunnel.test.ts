@@ -230,7 +230,7 @@ async function flood(socket: net.Socket): Promise<number> {
 }
 
 /** What only time can show takes its time: both at once. */
-describe('a tunnel that falls silent', { concurrency: true, timeout: 120_000 }, () => {
+describe('a tunnel that falls silent', { concurrency: true, timeout: 240_000 }, () => {
   for (const stopped of ['send', 'receive'] as const) {
     it(`fails when the process that ${stopped}s is stopped, and that one fails as well once it goes on: nothing stays`, async () => {
       await using bench = await TunnelBench.make();
@@ -244,11 +244,11 @@ describe('a tunnel that falls silent', { concurrency: true, timeout: 120_000 }, 
       while (heard.length < 100) await sleep(10);
       const [one, other] = stopped === 'send' ? [sender, receiver] : [receiver, sender];
       one.child.kill('SIGSTOP');
-      assert.equal(await other.ended, 7);
+      assert.equal(await other.ends(), 7);
       // Its host goes on to acknowledge, so it is not `stalled`.
       assert.equal(other.report.failure?.code, 'peer');
       one.child.kill('SIGCONT');
-      assert.equal(await one.ended, 7);
+      assert.equal(await one.ends(), 7);
       assert.match(one.report.failure?.code ?? '', /^(peer|truncated)$/);
       assert.equal(existsSync(bench.out), false);
       assert.ok((await written) >= heard.reduce((sum, length) => sum + length, 0));
@@ -272,7 +272,7 @@ describe('a tunnel that falls silent', { concurrency: true, timeout: 120_000 }, 
     reader.end();
     assert.ok((await all(reader)).equals(data));
     assert.equal(String(await all(socket)), '');
-    assert.deepEqual([await sender.ended, await receiver.ended], [0, 0]);
+    assert.deepEqual([await sender.ends(), await receiver.ends()], [0, 0]);
     assert.deepEqual(bench.processes, []);
   });
 });

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Attempt } from '../../packages/transport/src/keys/context.ts';
 import { testAttempt } from '../../packages/transport/src/testing/pair.ts';
@@ -31,6 +32,9 @@ export type Report =
 
 type Of<K> = Extract<Report, { kind: K }>;
 
+/** What takes longer than this hangs. All limits of the transport are below 20 s. */
+const hangMs = 100_000;
+
 const program = fileURLToPath(new URL('./end.ts', import.meta.url));
 
 export class End implements AsyncDisposable {
@@ -58,13 +62,15 @@ export class End implements AsyncDisposable {
     this.child.send(order);
   }
 
-  /** @returns the first report that fits, said already or still to come. @throws when the process ends without */
+  /** @returns the first report that fits, said already or still to come. @throws when the process ends without, or says nothing like it */
   async says<K extends Report['kind']>(kind: K, fits: (report: Of<K>) => boolean = () => true, from = 0): Promise<Of<K>> {
+    const until = performance.now() + hangMs;
     for (;;) {
       const found = this.heard.slice(from).find((report): report is Of<K> => report.kind === kind && fits(report as Of<K>)); // of its kind
       if (found) return found;
       if (this.#ended) throw new Error(`it ended without ${kind}: ${JSON.stringify(this.heard)}`);
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      if (performance.now() > until) throw new Error(`it hangs without ${kind}: ${JSON.stringify(this.heard)}`);
+      await this.#news();
     }
   }
 
@@ -81,13 +87,26 @@ export class End implements AsyncDisposable {
 
   /** Resolves once its streams have carried so many bytes more. */
   async carries(more: number): Promise<void> {
+    const until = performance.now() + hangMs;
     const { bytes } = await this.count();
-    while ((await this.count()).bytes < bytes + more) await new Promise((resolve) => setTimeout(resolve, 50));
+    for (let now = bytes; now < bytes + more; { bytes: now } = await this.count()) {
+      if (performance.now() > until) throw new Error(`it hangs after ${now} bytes: ${JSON.stringify(this.heard)}`);
+      await sleep(50);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#ended) this.child.kill('SIGKILL');
     await this.#gone;
+  }
+
+  /** Resolves at the next report, or once in a while. */
+  async #news(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push(resolve);
+    const timer = setTimeout(resolve, 5_000);
+    await promise;
+    clearTimeout(timer);
   }
 
   #wake(): void {

@@ -36,6 +36,17 @@ export class Started implements AsyncDisposable {
     }
   }
 
+  /** As {@link ended}. @throws where it has not ended after 100 s: the transport's limits are below 20 s */
+  async ends(): Promise<number | NodeJS.Signals> {
+    const hang = Promise.withResolvers<never>();
+    const timer = setTimeout(() => hang.reject(new Error(`it hangs: ${this.stderr}`)), 100_000);
+    try {
+      return await Promise.race([this.ended, hang.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   get report(): TunnelReport {
     return JSON.parse(this.stdout.trim().split('\n').at(-1) ?? '');
   }
