@@ -103,7 +103,7 @@ describe('merging two accounts', () => {
     assert.equal(ask({ source: missing(), destination: destination('completed') }).migration.result, undefined);
   });
 
-  it("tells the destination's reason where the source knows only that it gave up, and waits for it a moment", () => {
+  it("tells the destination's reason where the source knows only that it gave up or is gone, and waits for it a moment", () => {
     const because = (side: Side, code: string): Side => ({
       ...side,
       ...(side.report && { report: { ...side.report, failure: { code, message: code } } }),
@@ -112,7 +112,11 @@ describe('merging two accounts', () => {
     const noticed = because(destination('failed'), 'record');
     const codeOf = (accounts: Partial<Accounts>) => ask(accounts).migration.failure?.code;
     assert.deepEqual(ask({ source: gaveUp, destination: noticed }).migration.failure, { code: 'record', message: 'host bravo: record' });
-    assert.equal(codeOf({ source: because(source('failed'), 'truncated'), destination: noticed }), 'truncated');
+    const cut = because(source('failed'), 'truncated');
+    assert.equal(codeOf({ source: cut, destination: noticed }), 'record');
+    assert.equal(codeOf({ source: cut, destination: because(destination('failed'), 'peer') }), 'truncated');
+    assert.equal(codeOf({ source: because(source('failed'), 'stalled'), destination: noticed }), 'stalled');
+    assert.equal(ask({ source: cut, destination: destination('copying') }).lookAgainInMs, causeGraceMs);
     assert.equal(codeOf({ source: gaveUp, destination: because(destination('cancelled'), 'cancelled') }), 'peer');
     const early = ask({ source: gaveUp, destination: destination('copying') });
     assert.deepEqual([early.migration.endedAt, early.migration.phase, early.lookAgainInMs], [undefined, 'copying', causeGraceMs]);

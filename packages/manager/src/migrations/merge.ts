@@ -38,7 +38,7 @@ export interface Verdict {
 export const figuresGraceMs = 10_000;
 /** How long a source may be silent after its VM has begun to run at the destination until the migration counts as completed without it. */
 export const sourceGraceMs = 60_000;
-/** How long a source that knows only that the destination gave up waits for the destination's word on why. */
+/** How long a source that knows only that the destination gave up, or is gone, waits for the destination's word on why. */
 export const causeGraceMs = 2_000;
 
 export interface Accounts {
@@ -82,7 +82,7 @@ function sourceEnded(migration: Migration, report: AttemptReport, accounts: Acco
   }
   const holding = report.phase !== 'lost' && !destination.missing && !(destination.report && isFinal(destination.report));
   const left = (accounts.sourceEndedAt ?? now) + causeGraceMs - now;
-  if (report.failure?.code === 'peer' && holding && left > 0) {
+  if (report.failure && mayFollow.includes(report.failure.code) && holding && left > 0) {
     return { migration: { ...known, phase: migration.phase }, lookAgainInMs: left };
   }
   const failure = causeOf(migration, report, destination.report) ?? {
@@ -92,11 +92,19 @@ function sourceEnded(migration: Migration, report: AttemptReport, accounts: Acco
   return ended({ ...known, phase: report.phase, failure }, now, holding ? { undoDestination: true } : {});
 }
 
-/** Where the source knows only that the destination gave up, the destination's reason is the cause. */
+/**
+ * What one side also sees because the other has failed: ABORTED, or its connections closed, whichever comes first. The other's code is the
+ * cause then.
+ */
+const mayFollow: readonly string[] = ['peer', 'truncated'];
+
+/** The source's reason; the destination's where the source's may only follow from it. */
 function causeOf({ to }: Migration, { failure }: AttemptReport, destination: AttemptReport | undefined): MigrationFailure | undefined {
   const there = destination?.failure;
-  if (!there || (failure && failure.code !== 'peer') || there.code === 'cancelled') return failure ?? there;
-  return { ...there, message: `host ${to}: ${there.message}` };
+  if (!there || there.code === 'cancelled') return failure ?? there;
+  // Truncated at the source and `peer` or `truncated` at the destination may have followed from one another either way.
+  const follows = !failure || failure.code === 'peer' || (failure.code === 'truncated' && !mayFollow.includes(there.code));
+  return follows ? { ...there, message: `host ${to}: ${there.message}` } : failure;
 }
 
 /** The VM runs at the destination; what is left is the source's release and its figures. */
