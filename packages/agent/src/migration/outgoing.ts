@@ -252,7 +252,9 @@ export class Outgoing implements Side {
   }
 
   #changed(state: SourceState): void {
-    if (state.at !== 'opening' && state.at !== 'copying') this.#stopTimers();
+    // The deadline is the grant's: the VM stands still meanwhile, and whoever holds the last bytes up must not keep it so.
+    if (state.at === 'switching') clearInterval(this.#ticker);
+    else if (state.at !== 'opening' && state.at !== 'copying') this.#stopTimers();
     if (state.at === 'ended') return; // told when everything is done, see #finish
     const phase = phaseOf(state);
     if (!phase) return;

@@ -77,18 +77,18 @@ export class TwoHosts implements AsyncDisposable {
   }
 
   /** A VM runs at alpha afterwards. It boots from nothing, which is enough to be moved. */
-  async boot(vm: string): Promise<Ends> {
-    const definition = { name: vm, memoryMiB: 64, vcpus: 1, cpuModel: 'qemu64', machine: 'pc-q35-7.2' };
+  async boot(vm: string, memoryMiB = 64): Promise<Ends> {
+    const definition = { name: vm, memoryMiB, vcpus: 1, cpuModel: 'qemu64', machine: 'pc-q35-7.2' };
     await this.alpha.host.vms.define({ ...definition, disks: [], nics: [], encryption: 'required' });
     await this.alpha.host.vms.start(vm);
     return this.endsOf(vm);
   }
 
   /** From where a VM is to where it is not; it is booted where it is nowhere. */
-  async endsOf(vm: string): Promise<Ends> {
+  async endsOf(vm: string, memoryMiB?: number): Promise<Ends> {
     if (this.alpha.host.vms.find(vm)) return { source: this.alpha, destination: this.bravo };
     if (this.bravo.host.vms.find(vm)) return { source: this.bravo, destination: this.alpha };
-    return this.boot(vm);
+    return this.boot(vm, memoryMiB);
   }
 
   left({ host }: RunningAgent, vm: string, migration: string): Left {
