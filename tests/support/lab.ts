@@ -88,7 +88,7 @@ export class TestLab implements AsyncDisposable {
     const tcp = inside('cat', '/proc/net/tcp').split('\n').slice(1);
     return {
       qemus: processes((argv) => argv.some((word) => word.includes(`${run}/`)) && (argv[0] ?? '').includes('qemu-system')),
-      taps: [...inside('ip', '-o', 'link').matchAll(/: (sl[0-9a-z]+)[@:]/g)].map((match) => match[1] ?? ''),
+      taps: [...inside('ip', '-o', 'link').matchAll(/: (sl[0-9a-z-]+)[@:]/g)].map((match) => match[1] ?? ''),
       files: files.filter((file) => !/\.log$|\/journal$/.test(file)).sort(),
       descriptors: descriptorsOf(processes((argv) => argv.includes('agent') && argv.includes(host) && argv.includes(run) && isNode(argv))),
       // 0x21CB is 8651; TIME_WAIT (06) is the kernel's own affair.
