@@ -1,157 +1,204 @@
 /**
- * After a migration no key of it is in either agent's memory: not the spec's, not what was derived from it, no AES key schedule. Each search is made
- * while the channels live as well, where it has to find, so that it can fail.
+ * Where a migration's keys are and where they are not any more: in the memory of the real manager and of both real agents, while a real VM moves
+ * between them and after it has arrived, was cancelled, or its destination's QEMU has died.
+ *
+ * The daemons have told what their secrets were (tell.ts), so they can be looked for; and without being told, all AES-256 key schedules in their
+ * memory are tried on the captured records. While the channels live both find, so that they can fail.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, fork } from 'node:child_process';
-import { randomBytes, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { wrapKey } from '../../packages/manager/src/migrations/spec/wrap.ts';
-import { contextHash } from '../../packages/transport/src/index.ts';
-import { expand, extract } from '../../packages/transport/src/keys/hkdf.ts';
-import { type Answer, type Order, toAttempt, type WireAttempt } from './agent.ts';
-import { type Found, search } from './scan.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Capture } from '../../lab/src/capture/tcpdump.ts';
+import { type ManagerClient, managerClient } from '../../lab/src/lab/api.ts';
+import { bringUp, labOf, takeDown } from '../../lab/src/lab/lifecycle.ts';
+import { switchPort } from '../../lab/src/topology/plan.ts';
+import type { Migration, MigrationPhase, VmDefinition } from '../../packages/contract/src/index.ts';
+import { run } from '../support/lab.ts';
+import { opens } from './gcm.ts';
+import { firstRecords } from './records.ts';
+import { type Found, formsOf, partsOf, search } from './scan.ts';
+import { type Secrets, Told } from './secrets.ts';
 
-const channels = 3;
+const multifdChannels = 2;
+/** Control and QEMU's main stream beside them. */
+const channels = 2 + multifdChannels;
+/** So slow that it goes on for minutes, until it is told to go faster. */
+const crawl = { bandwidthBytesPerSecond: 1_000, deadlineMs: 280_000 };
 
-class Agent {
-  readonly child: ChildProcess;
-  readonly #answers: Answer[] = [];
-  readonly #exited: Promise<unknown>;
-  #wake: () => void = () => undefined;
+const definition: VmDefinition = {
+  name: 'web',
+  memoryMiB: 64,
+  vcpus: 1,
+  cpuModel: 'qemu64',
+  machine: 'pc-q35-7.2',
+  disks: [],
+  nics: [],
+  encryption: 'required',
+};
 
-  constructor(role: 'source' | 'destination') {
-    this.child = fork(new URL('./agent.ts', import.meta.url), [role]);
-    this.#exited = once(this.child, 'exit');
-    this.child.on('message', (message: Answer) => {
-      this.#answers.push(message);
-      this.#wake();
-    });
-    this.child.on('exit', () => this.#wake());
+type Daemon = 'manager' | 'alpha' | 'bravo';
+const agents = ['alpha', 'bravo'] as const;
+const daemons: readonly Daemon[] = ['manager', ...agents];
+
+describe('keys in the memory of the manager and both agents', () => {
+  const lab = labOf(`k${randomBytes(3).toString('hex')}`);
+  let directory: string;
+  let told: Told;
+  let manager: ManagerClient;
+  let pids: Record<Daemon, number>;
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'slk-'));
+    const file = join(directory, 'secrets');
+    const { NODE_OPTIONS: before = '' } = process.env;
+    Object.assign(process.env, { NODE_OPTIONS: `${before} --import=${import.meta.resolve('./tell.ts')}`, SEALIFT_TEST_SECRETS: file });
+    try {
+      await bringUp(lab, AbortSignal.timeout(120_000));
+    } finally {
+      process.env['NODE_OPTIONS'] = before;
+      delete process.env['SEALIFT_TEST_SECRETS'];
+    }
+    told = new Told(file);
+    pids = { manager: told.pidOf('manager'), alpha: told.pidOf('agent', '--name', 'alpha'), bravo: told.pidOf('agent', '--name', 'bravo') };
+    manager = managerClient(lab.paths.managerSocket);
+    await manager.createVm({ body: { host: 'alpha', definition } });
+    await manager.startVm({ params: { vm: 'web' } });
+  });
+
+  after(async () => {
+    await manager?.[Symbol.asyncDispose]();
+    await takeDown(lab);
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  const searchAll = (wanted: Record<string, Buffer>): Record<Daemon, Found> => ({
+    manager: search(pids.manager, wanted),
+    alpha: search(pids.alpha, wanted),
+    bravo: search(pids.bravo, wanted),
+  });
+
+  /** Every direction of every channel has its keys at both ends. */
+  async function untilConfirmed(): Promise<void> {
+    while (agents.some((agent) => told.directionsOf(pids[agent]) < 2 * channels)) await sleep(50);
   }
 
-  order(order: Order): void {
-    this.child.send(order);
-  }
-
-  async hear<K extends Answer['kind']>(kind: K): Promise<Extract<Answer, { kind: K }>> {
-    for (;;) {
-      const at = this.#answers.findIndex((each) => each.kind === kind);
-      const [found] = at >= 0 ? this.#answers.splice(at, 1) : [];
-      if (found) return found as Extract<Answer, { kind: K }>; // found by it
-      if (this.child.exitCode !== null) throw new Error(`the agent ended (${this.child.exitCode}) and never said ${kind}`);
-      await new Promise<void>((resolve) => (this.#wake = resolve));
+  /** Both agents are done with it. */
+  async function untilEnded(migration: string): Promise<void> {
+    for (const agent of agents) {
+      const says = async () =>
+        (await readFile(lab.paths.log(agent), 'utf8'))
+          .split('\n')
+          .some((line) => line.includes(migration) && line.includes('migration ended'));
+      while (!(await says())) await sleep(50);
     }
   }
 
-  search(wanted: Record<string, Buffer>): Found {
-    return search(this.child.pid ?? 0, wanted);
-  }
+  /** A file of the running VM's. */
+  const ofVm = (host: string, file: string): string => join(lab.paths.agentRun(host), 'vms', 'web', file);
 
-  async stop(): Promise<void> {
-    if (this.child.connected) this.child.disconnect();
-    await this.#exited;
-  }
-}
+  const endings: readonly {
+    readonly name: string;
+    readonly phase: MigrationPhase;
+    readonly end: (migration: Migration) => Promise<unknown>;
+  }[] = [
+    {
+      name: 'was cancelled',
+      phase: 'cancelled',
+      end: ({ id }) => manager.cancelMigration({ params: { migration: id } }),
+    },
+    {
+      name: "failed because the destination's QEMU died",
+      phase: 'failed',
+      end: async () => process.kill(Number(await readFile(ofVm('bravo', 'pid'), 'utf8')), 'SIGKILL'),
+    },
+    {
+      name: 'has brought the VM over',
+      phase: 'completed',
+      end: async () => {
+        const command = JSON.stringify({ execute: 'migrate-set-parameters', arguments: { 'max-bandwidth': 1_000_000_000 } });
+        const qmp = fileURLToPath(new URL('../support/qmp.ts', import.meta.url));
+        const { status, stdout } = await run(process.execPath, [qmp, ofVm('alpha', 'qmp-spare.sock'), command]);
+        assert.equal(status, 0, stdout);
+      },
+    },
+  ];
 
-/** Everything by which a spec's key could be found again, but for what depends on the hellos' ephemeral keys. */
-function keysOf(key: Buffer, attempt: WireAttempt): Record<string, Buffer> {
-  const plain = toAttempt(attempt);
-  const context = contextHash(plain);
-  const root = extract(plain.nonce, key);
-  return { key, root, hello: expand(root, 'hello', context), dh: expand(root, 'dh', context) };
-}
+  for (const { name, phase, end } of endings) {
+    it(`are there while the channels live and not after a migration that ${name}`, async () => {
+      told.next();
+      const pcap = join(directory, `${phase}.pcap`);
+      const capture = await Capture.start({ namespace: lab.plan.switch, interface: switchPort('mig', 'bravo'), file: pcap });
+      try {
+        const migration = await manager.migrateVm({ params: { vm: 'web' }, body: { to: 'bravo', multifdChannels, limits: crawl } });
+        await untilConfirmed();
+        const secrets = told.secrets({ manager: pids.manager, agents: agents.map((agent) => pids[agent]) });
+        const live = searchAll(everything(secrets, migration.id));
+        const gone = { ...formsOf("the spec's key", secrets.specKey), ...everythingOf(secrets.ofHellos) };
+        for (const daemon of daemons)
+          assert.deepEqual(await whatStays(daemon, live[daemon], gone), [], `${daemon} still has, while channels live,`);
+        assert.deepEqual(await whatStays('manager', live.manager, everythingOf(secrets.ofChannels)), [], 'the manager never has these');
+        assert.ok(live.manager.bytes['no secret'], 'what is no secret is found');
+        for (const agent of agents) {
+          const missing = Object.keys(everythingOf(secrets.ofChannels)).filter((each) => live[agent].bytes[each] === 0);
+          assert.deepEqual(missing, [], `what channels live by is found in ${agent}`);
+        }
 
-describe('keys in the memory of two agents', () => {
-  let source: Agent;
-  let destination: Agent;
-  let all: readonly Agent[];
+        await end(migration);
+        for await (const event of manager.watchMigration({ params: { migration: migration.id } })) Object.assign(migration, event);
+        assert.equal(migration.phase, phase, migration.failure?.message);
+        await untilEnded(migration.id);
+        const left = searchAll(everything(secrets, migration.id));
+        await capture.stop();
 
-  before(async () => {
-    source = new Agent('source');
-    destination = new Agent('destination');
-    all = [source, destination];
-    // Once they have answered, they have loaded all there is to load.
-    for (const agent of all) agent.order({ kind: 'offer' });
-    await Promise.all(all.map((agent) => agent.hear('offer')));
-  });
-  after(() => Promise.all([source, destination].map((agent) => agent?.stop())));
-
-  /** Opens all channels. @returns what can be searched for */
-  async function start(): Promise<Record<string, Buffer>> {
-    const random = (length: number) => randomBytes(length).toString('base64url');
-    const attempt: WireAttempt = {
-      protocolVersion: 1,
-      migration: randomUUID(),
-      attempt: 1,
-      nonce: random(8),
-      suite: 'aes-256-gcm',
-      sourceKeyHash: random(32),
-      destinationKeyHash: random(32),
-      channels,
-      limits: { bandwidthBytesPerSecond: 0, downtimeMs: 30, deadlineMs: 60_000, autoConverge: false },
-      expiresAt: 2_000_000_000_000,
-    };
-    const key = randomBytes(32);
-    const context = contextHash(toAttempt(attempt));
-    const wrapped = await Promise.all(
-      all.map(async (agent) => {
-        agent.order({ kind: 'offer' });
-        const { publicKey } = await agent.hear('offer');
-        return wrapKey(key, Buffer.from(publicKey, 'base64url'), context);
-      }),
-    );
-    const [forSource, forDestination] = wrapped;
-    assert.ok(forSource && forDestination);
-    destination.order({ kind: 'start', attempt, wrapped: forDestination, addresses: [{ host: '127.0.0.1', port: 0 }] });
-    const { addresses } = await destination.hear('listening');
-    const keys = keysOf(key, attempt);
-    assert.deepEqual(
-      present(destination.search(keys)),
-      ['hello', 'dh'],
-      'while hellos are to come, what they need is there, the key is not',
-    );
-    source.order({ kind: 'start', attempt, wrapped: forSource, addresses });
-    await Promise.all(all.map((agent) => agent.hear('confirmed')));
-    return keys;
-  }
-
-  async function end(how: 'orderly' | 'dropped'): Promise<void> {
-    for (const agent of all) agent.order({ kind: 'end', how });
-    await Promise.all(all.map((agent) => agent.hear('ended')));
-  }
-
-  /** Schedules that both processes have: a random generator's, which are AES-256 as well, are each process's own. */
-  const common = ([one, other]: readonly Found[]): Set<string> =>
-    new Set([...(one?.schedules ?? [])].filter((key) => other?.schedules.has(key)));
-
-  for (const how of ['orderly', 'dropped'] as const) {
-    it(`are found while the channels live, and not after an end that is ${how}`, async () => {
-      // Some are the same everywhere, such as those of OpenSSL's self-tests.
-      const always = common(all.map((agent) => agent.search({})));
-      const keys = await start();
-      source.order({ kind: 'stream' });
-      await source.hear('streamed');
-      const live = all.map((agent) => agent.search(keys));
-      const channelKeys = [...common(live)].filter((key) => !always.has(key));
-      assert.equal(channelKeys.length, 2 * channels, 'one key schedule for each direction of each channel is there');
-      for (const [i, found] of live.entries()) {
-        assert.deepEqual(present(found), [], `${names[i]}: the spec's key and all of it are gone once the last channel is confirmed`);
+        const records = await firstRecords(pcap, migration.id);
+        const openedBy = ({ schedules }: Found) =>
+          Object.keys(records).filter((direction) =>
+            [...schedules].some((key) => opens(Buffer.from(key, 'hex'), records[direction] ?? [])),
+          );
+        const directions = Object.keys(records).sort();
+        for (let channel = 0; channel < channels; channel++) assert.ok(directions.includes(`${channel} to destination`), `${directions}`);
+        for (const agent of agents)
+          assert.deepEqual(openedBy(live[agent]).sort(), directions, `the schedules in ${agent} open what was captured`);
+        assert.deepEqual(openedBy(live.manager), [], 'the manager never has a schedule of a channel');
+        for (const daemon of daemons) {
+          const { 'no secret': _, ...all } = everything(secrets, migration.id);
+          assert.deepEqual(await whatStays(daemon, left[daemon], all), [], `${daemon} still has`);
+          assert.deepEqual(openedBy(left[daemon]), [], `a schedule in ${daemon} opens what was captured`);
+        }
+      } finally {
+        await capture.abandon();
       }
-      await end(how);
-      const wanted = { ...keys, ...Object.fromEntries(channelKeys.map((key, i) => [`channel key ${i}`, Buffer.from(key, 'hex')])) };
-      const left = all.map((agent) => agent.search(wanted));
-      // A schedule begins with its key, so this is about schedules too.
-      for (const [i, found] of left.entries()) assert.deepEqual(present(found), [], `${names[i]}: still there`);
-      assert.deepEqual(
-        [...common(left)].filter((key) => !always.has(key)),
-        [],
-        'no key is left that both ends have',
-      );
     });
+  }
+
+  /**
+   * The last channel is confirmed at the source a moment before the destination knows, and what a call leaves on the stack goes with the next ones.
+   *
+   * @returns what of it is there still a while after the first search
+   */
+  async function whatStays(daemon: Daemon, first: Found, wanted: Record<string, Buffer>): Promise<string[]> {
+    let stays = present(first).filter((name) => name in wanted);
+    for (let tries = 0; stays.length > 0 && tries < 20; tries++) {
+      await sleep(100);
+      stays = present(search(pids[daemon], wanted));
+    }
+    return stays;
   }
 });
 
-const names = ['source', 'destination'];
+const everythingOf = (secrets: Readonly<Record<string, Buffer>>): Record<string, Buffer> =>
+  Object.assign({}, ...Object.entries(secrets).map(([name, secret]) => (secret.length < 32 ? { [name]: secret } : partsOf(name, secret))));
+
+const everything = ({ specKey, ofHellos, ofChannels }: Secrets, id: string): Record<string, Buffer> => ({
+  ...formsOf("the spec's key", specKey),
+  ...everythingOf(ofHellos),
+  ...everythingOf(ofChannels),
+  'no secret': Buffer.from(id),
+});
+
 const present = (found: Found): string[] => Object.keys(found.bytes).filter((name) => found.bytes[name] !== 0);

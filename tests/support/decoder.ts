@@ -62,7 +62,8 @@ export async function decodeCapture(pcap: string, keylog: string, suite: MiniSui
   return decoded.sort((a, b) => a.channel - b.channel);
 }
 
-async function streamsOf(pcap: string): Promise<Map<string, Buffer>> {
+/** Every direction of every TCP connection of a capture, put together: by its flow (lab/src/capture/packet.ts). */
+export async function streamsOf(pcap: string): Promise<Map<string, Buffer>> {
   const parts = new Map<string, Buffer[]>();
   const open = new Map<string, StreamReassembly>();
   await readPcap(pcap, ({ bytes }) => {

@@ -147,6 +147,8 @@ export class Aead {
     letGo(this.#context);
     evp.freeContext(this.#context);
     this.#context = 0;
+    // A record's nonce is half a secret: with its sequence number it gives the IV. The next call on this thread brings its own.
+    this.nonce.fill(0);
   }
 
   #update(call: typeof evp.encryptUpdate, out: number, input: number, length: number): void {

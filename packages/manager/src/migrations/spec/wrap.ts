@@ -8,7 +8,7 @@
  *
  * The IV may be derived because kek is used once: e is new for every wrap.
  */
-import { createCipheriv, hkdfSync, randomFillSync } from 'node:crypto';
+import { createCipheriv, createHmac, randomFillSync } from 'node:crypto';
 import type { WrappedKey } from '@sealift/contract';
 import { exchangeOnce } from './x25519.ts';
 
@@ -32,22 +32,44 @@ export function wrapKey(key: Buffer, agentPublicKey: Buffer, context: Buffer, ra
   }
   const ephemeral = Buffer.alloc(keyBytes);
   let shared: Buffer | undefined;
-  let derived: Buffer | undefined;
+  let wrapping: WrappingKey | undefined;
   try {
     random(ephemeral);
     const exchanged = exchangeOnce(ephemeral, agentPublicKey);
     shared = exchanged.shared;
     const info = Buffer.concat([label, exchanged.publicKey, agentPublicKey, context]);
-    derived = Buffer.from(hkdfSync('sha256', shared, Buffer.alloc(0), info, keyBytes + ivBytes));
-    const cipher = createCipheriv('aes-256-gcm', derived.subarray(0, keyBytes), derived.subarray(keyBytes));
+    wrapping = wrappingKey(shared, info);
+    const cipher = createCipheriv('aes-256-gcm', wrapping.key, wrapping.iv);
     cipher.setAAD(context);
     const sealed = Buffer.concat([cipher.update(key), cipher.final(), cipher.getAuthTag()]);
     return { ephemeral: exchanged.publicKey.toString('base64url'), sealed: sealed.toString('base64url') };
   } finally {
     ephemeral.fill(0);
     shared?.fill(0);
-    derived?.fill(0);
+    wrapping?.key.fill(0);
+    wrapping?.iv.fill(0);
   }
+}
+
+interface WrappingKey {
+  readonly key: Buffer;
+  readonly iv: Buffer;
+}
+
+/** RFC 5869 with an empty salt and two blocks of output. Not hkdfSync: that keeps a copy of `shared` in a KeyObject until it is collected. */
+function wrappingKey(shared: Buffer, info: Buffer): WrappingKey {
+  const root = hmac(Buffer.alloc(0), shared);
+  const key = hmac(root, info, Buffer.of(1));
+  const second = hmac(root, key, info, Buffer.of(2));
+  root.fill(0);
+  second.fill(0, ivBytes);
+  return { key, iv: second.subarray(0, ivBytes) };
+}
+
+function hmac(key: Buffer, ...parts: Buffer[]): Buffer {
+  const mac = createHmac('sha256', key);
+  for (const part of parts) mac.update(part);
+  return mac.digest();
 }
 
 const fillSecret: Random = (into) => {

@@ -29,7 +29,7 @@ const bytes = 32;
  * @throws Error for a public key of small order, whose shared secret everybody knows, and where OpenSSL fails
  */
 export function exchangeOnce(privateKey: Buffer, peer: Buffer): { publicKey: Buffer; shared: Buffer } {
-  const [publicKey, shared, length] = [Buffer.alloc(bytes), Buffer.alloc(bytes), Buffer.alloc(8)];
+  const [publicKey, shared, length] = [Buffer.alloc(bytes), outsideHeap(bytes), Buffer.alloc(8)];
   length.writeBigUInt64LE(BigInt(bytes));
   const own = pkey.fromPrivate(EVP_PKEY_X25519, null, privateKey, bytes);
   const other = pkey.fromPublic(EVP_PKEY_X25519, null, peer, bytes);
@@ -40,6 +40,9 @@ export function exchangeOnce(privateKey: Buffer, peer: Buffer): { publicKey: Buf
     if (pkey.deriveInit(context) !== 1 || pkey.setPeer(context, other) !== 1 || pkey.derive(context, shared, length) !== 1) {
       throw new Error('X25519: the public key is of small order');
     }
+    // The calls leave `shared` on the stack that koffi makes them on, where nothing else may come for hours: the same once more writes over it.
+    if (pkey.setPeer(context, own) !== 1 || pkey.derive(context, outsideHeap(bytes), length) !== 1)
+      throw new Error('X25519: OpenSSL failed');
     return { publicKey, shared };
   } finally {
     pkey.freeContext(context);
@@ -47,3 +50,6 @@ export function exchangeOnce(privateKey: Buffer, peer: Buffer): { publicKey: Buf
     pkey.free(own);
   }
 }
+
+/** V8 keeps arrays of up to 64 bytes in its heap, and leaves them there as they are once native code asks for them: a copy that nobody can wipe. */
+const outsideHeap = (length: number): Buffer => Buffer.alloc(Math.max(length, 128)).subarray(0, length);
