@@ -56,7 +56,8 @@ export function tunnelCommand(): Command {
     .requiredOption('--listen <host:port...>', 'where channels come in; port 0 lets the kernel choose')
     .requiredOption('--connect-unix <path>', 'where the local program listens')
     .option('--eager', 'connect as soon as a channel is there, not at its first bytes: for programs that speak before they are spoken to')
-    .action((options: EndOptions & { listen: string[]; connectUnix: string; eager?: boolean }) =>
+    .option('--may-close-early', 'a program that closes before it has read everything is no failure: QEMU with multifd does so')
+    .action((options: EndOptions & { listen: string[]; connectUnix: string; eager?: boolean; mayCloseEarly?: boolean }) =>
       guarded(() =>
         runEnd(
           options,
@@ -66,6 +67,7 @@ export function tunnelCommand(): Command {
             listen: await Promise.all(options.listen.map(addressOf)),
             connectUnix: socketPath(options.connectUnix),
             eager: options.eager ?? false,
+            mayCloseEarly: options.mayCloseEarly ?? false,
           }),
         ),
       ),

@@ -285,6 +285,7 @@ export class Session {
       secrets,
       statistics: this.statistics.buffer,
       eager: this.#demand?.eager ?? false,
+      mayCloseEarly: this.role === 'destination' && (this.#demand?.mayCloseEarly ?? true),
     });
     this.#confirmedChannels.add(channel);
     if (this.#demand) this.#confirmOnDemand(channel, this.#demand);

@@ -62,7 +62,8 @@ export class Transport {
     handlers: SessionHandlers,
     onDemand?: OnDemand,
   ): Promise<{ session: Session; addresses: readonly Address[] }> {
-    const demand = onDemand && { eager: onDemand.eager ?? false, dial: () => undefined };
+    const { eager = false, mayCloseEarly = false } = onDemand ?? {};
+    const demand = onDemand && { eager, mayCloseEarly, dial: () => undefined };
     const [session, hello] = this.#begin('destination', attempt, key, handlers, demand);
     try {
       if (!this.#listening) {
@@ -96,7 +97,7 @@ export class Transport {
     const dial = (only?: readonly number[]) => {
       this.#pool.gate.post({ kind: 'dial', ...hello, addresses, timeoutMs: tunables.connectMs, ...(only && { only }) });
     };
-    const demand = onDemand ? { eager: false, dial: (channel: number) => dial([channel]) } : undefined;
+    const demand = onDemand ? { eager: false, mayCloseEarly: false, dial: (channel: number) => dial([channel]) } : undefined;
     const [session, hello] = this.#begin('source', attempt, key, handlers, demand);
     dial(onDemand ? [controlChannel] : undefined);
     return session;

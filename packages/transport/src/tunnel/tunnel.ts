@@ -40,6 +40,8 @@ export interface ReceiveOptions extends TunnelOptions {
   readonly listen: readonly Address[];
   readonly connectUnix: string;
   readonly eager: boolean;
+  /** As {@link OnDemand.mayCloseEarly}. */
+  readonly mayCloseEarly?: boolean;
 }
 
 /**
@@ -183,7 +185,7 @@ class ReceivingEnd {
 
   /** @throws TunnelError where an address cannot be listened on */
   async begin(transport: Transport): Promise<Session> {
-    const { spec, listen, connectUnix, eager, say } = this.#options;
+    const { spec, listen, connectUnix, eager, mayCloseEarly = false, say } = this.#options;
     let session: Session | undefined;
     try {
       const accepted = await transport.accept(
@@ -191,7 +193,7 @@ class ReceivingEnd {
         spec.key,
         listen,
         handlersOf(() => session),
-        { eager },
+        { eager, mayCloseEarly },
       );
       session = accepted.session;
       session.connectLocal(connectUnix);

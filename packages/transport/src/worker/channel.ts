@@ -51,6 +51,8 @@ export class Channel implements Target {
         : [new Epochs(toSource, 'seal', 0, epochBits, logBack), new Epochs(toDestination, 'open', 1, epochBits, logThere)];
     this.outbound = new Outbound(channel, wire, out, suite, this.statistics);
     this.inbound = new Inbound(channel, channels, wire, into, suite, this.statistics, (type, payload) => onControl(this, type, payload));
+    this.outbound.mayCloseEarly = added.mayCloseEarly ?? false;
+    this.inbound.mayCloseEarly = added.mayCloseEarly ?? false;
   }
 
   attach(local: number): void {

@@ -43,8 +43,11 @@ export class Inbound {
   #closed = false;
   #ended = false;
   #shutDown = false;
+  #unread = false;
   wireReadable = true;
   localWritable = true;
+  /** Whether a local program may close before it has read everything: what comes then is opened and counted, and thrown away. */
+  mayCloseEarly = false;
 
   constructor(
     channel: number,
@@ -73,7 +76,7 @@ export class Inbound {
     return { records: this.#records, bytes: this.#bytes };
   }
 
-  /** The peer's CLOSE was right, and every byte before it is in the local socket. */
+  /** The peer's CLOSE was right, and every byte before it is in the local socket, or unread by who may close early. */
   get delivered(): boolean {
     return this.#closed && this.#pendingAt === this.#pendingEnd;
   }
@@ -190,7 +193,7 @@ export class Inbound {
       this.#statistics.add(this.#channel, 'inBytes', length);
       this.#statistics.add(this.#channel, 'inRecords', 1);
       this.#pendingAt = this.#clear ? headerBytes : 0;
-      this.#pendingEnd = this.#pendingAt + length;
+      this.#pendingEnd = this.#unread ? this.#pendingAt : this.#pendingAt + length;
     } else {
       const payload = Buffer.from(plain.bytes.subarray(0, length));
       if (type === recordType.close) this.#close(payload);
@@ -228,7 +231,11 @@ export class Inbound {
     }
     const code = errno();
     if (code === E.AGAIN) this.localWritable = false;
-    else if (code !== E.INTR)
+    else if (this.mayCloseEarly && (code === E.PIPE || code === E.CONNRESET)) {
+      this.#unread = true;
+      this.#pendingAt = this.#pendingEnd;
+      return true;
+    } else if (code !== E.INTR)
       throw new TransportError('local', `writing the local socket of channel ${this.#channel} failed: ${nameOf(code)}`);
     return false;
   }

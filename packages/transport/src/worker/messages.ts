@@ -22,6 +22,8 @@ export type PumpCommand =
       readonly statistics: SharedArrayBuffer;
       /** A local connection is made whatever comes: an empty stream is not answered before. */
       readonly eager?: boolean;
+      /** The local program may close before it has read everything: docs/protocol.md "local streams". */
+      readonly mayCloseEarly?: boolean;
     }
   | { readonly kind: 'attach'; readonly session: number; readonly channel: number; readonly local: number }
   /** A control record, on channel 0. */

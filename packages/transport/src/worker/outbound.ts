@@ -40,6 +40,8 @@ export class Outbound {
   /** Whether the sockets may take or give more, as far as is known. */
   wireWritable = true;
   localReadable = true;
+  /** Whether a local program that has left bytes unread has just ended its stream. */
+  mayCloseEarly = false;
 
   constructor(channel: number, wire: number, epochs: Epochs, suite: Suite, statistics: Statistics) {
     this.#channel = channel;
@@ -134,6 +136,7 @@ export class Outbound {
     }
     const code = errno();
     if (code === E.AGAIN) this.localReadable = false;
+    else if (code === E.CONNRESET && this.mayCloseEarly) this.#localEnded = true;
     else if (code !== E.INTR)
       throw new TransportError('local', `reading the local socket of channel ${this.#channel} failed: ${nameOf(code)}`);
     return false;
