@@ -52,7 +52,7 @@ class Bench {
     const statistics = new Statistics(4).buffer;
     const common = { session: 1, channel, channels: 4, role: 'source', suite: 'aes-256-gcm', epochBits: 16 } as const;
     this.post({ kind: 'add', ...common, wire: own, secrets, statistics });
-    this.post({ kind: 'attach', session: 1, channel, local });
+    this.post({ kind: 'attach', session: 1, channel, role: 'source', local });
     return { wire, local: far, secrets: new Uint8Array(secrets) };
   }
 

@@ -357,7 +357,7 @@ export class Session {
   #attach(channel: number, local: number): void {
     if (this.#state !== 'open') libc.close(local);
     else if (!this.#confirmedChannels.has(channel)) this.#early.set(channel, local);
-    else this.#pump(channel).post({ kind: 'attach', session: this.number, channel, local });
+    else this.#pump(channel).post({ kind: 'attach', session: this.number, channel, role: this.role, local });
   }
 
   #control(type: number, payload: Uint8Array, at: bigint): void {

@@ -25,7 +25,7 @@ export type PumpCommand =
       /** The local program may close before it has read everything: docs/protocol.md "local streams". */
       readonly mayCloseEarly?: boolean;
     }
-  | { readonly kind: 'attach'; readonly session: number; readonly channel: number; readonly local: number }
+  | { readonly kind: 'attach'; readonly session: number; readonly channel: number; readonly role: Role; readonly local: number }
   /** A control record, on channel 0. */
   | { readonly kind: 'send'; readonly session: number; readonly type: number; readonly payload: Uint8Array }
   /** CLOSE on channel 0. */

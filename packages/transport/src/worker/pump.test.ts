@@ -141,12 +141,17 @@ describe('a pump', () => {
     assert.deepEqual(bench.kinds(), ['dropped 1', 'dropped 1']);
   });
 
-  it('closes a local socket that comes too late', () => {
+  it('closes a local socket that comes too late; at the source it is read and kept until the session is dropped', () => {
     using bench = new Bench();
-    const [local, far] = unixPair();
-    bench.pump.message({ kind: 'attach', session: 1, channel: 1, local });
-    assert.ok(!isOpen(far));
-    libc.close(far);
+    for (const role of ['destination', 'source'] as const) {
+      const [local, far] = unixPair();
+      bench.pump.message({ kind: 'attach', session: 1, channel: 1, role, local });
+      bench.turn();
+      assert.equal(isOpen(far), role === 'source', role);
+      bench.pump.message({ kind: 'drop', session: 1 });
+      assert.ok(!isOpen(far));
+      libc.close(far);
+    }
   });
 
   it('closes everything when it stops', () => {

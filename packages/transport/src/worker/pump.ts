@@ -32,7 +32,7 @@ export class Pump implements Service<PumpCommand> {
         const channel = this.#find(command.session, command.channel);
         if (channel) channel.attach(command.local);
         // The session failed while the descriptor was on its way.
-        else libc.close(command.local);
+        else this.#leave(command.session, command.local, command.role === 'source');
         return;
       }
       case 'send':
@@ -127,10 +127,14 @@ export class Pump implements Service<PumpCommand> {
     this.#report({ kind: 'failed', session, code: known.code, message: known.message });
     for (const channel of this.#channels.filter((each) => each.session === session && (control || !each.isControl))) {
       const local = this.#remove(channel);
-      if (local < 0) continue;
-      if (channel.isSource) this.#drains.push(new Drain(session, local));
-      else libc.close(local);
+      if (local >= 0) this.#leave(session, local, channel.isSource);
     }
+  }
+
+  /** The local socket of a channel that is no more, until its session is dropped. */
+  #leave(session: number, local: number, isSource: boolean): void {
+    if (isSource) this.#drains.push(new Drain(session, local));
+    else libc.close(local);
   }
 
   #drop(session: number): void {
