@@ -54,11 +54,12 @@ const ways: Record<string, (pair: Pair) => Promise<void>> = {
   },
   'failed as QEMU went away': async (pair) => {
     const [near] = await pair.connectStreams(1);
-    near?.write(randomBytes(4 * 1024 * 1024));
+    near?.write('!');
     const [far] = await pair.arrivedStreams(1);
-    far?.destroy();
-    await pair.destinationHeard.until((heard) => heard.failures.length > 0);
-    assert.equal(pair.destinationHeard.failures[0]?.code, 'local');
+    near?.destroy();
+    far?.write(randomBytes(4 * 1024 * 1024));
+    await pair.sourceHeard.until((heard) => heard.failures.length > 0);
+    assert.equal(pair.sourceHeard.failures[0]?.code, 'local');
     await Promise.all([pair.source.drop(), pair.destination.drop()]);
   },
 };

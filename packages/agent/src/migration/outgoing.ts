@@ -91,9 +91,9 @@ export class Outgoing implements Side {
    */
   start(spec: MigrationSpec, key: Buffer, endpoints: readonly string[]): void {
     this.#spec = spec;
-    const addresses = endpoints.map(parseAddress);
     this.#vm?.setMoving('moving-out', spec.migration);
     try {
+      const addresses = endpoints.map(parseAddress);
       this.#record('accepted');
       this.#session = this.#workplace.transport.connect(toAttempt(spec), key, addresses, {
         failed: ({ code, message }) => this.#machine.dispatch({ type: 'failed', failure: { code, message } }),
