@@ -109,6 +109,16 @@ const attacks: Record<string, () => Attack> = {
       },
       4,
     ),
+  'ten thousand strangers, between two records of its main stream': () =>
+    attackOn(copying, async (_, attacker) => {
+      for (let i = 0; i < 10_000; i++) {
+        const stranger = await attacker.connect();
+        // It goes when it is sent away: descriptors are this process's at both ends.
+        stranger.resume().on('end', () => stranger.destroy());
+        if (i % 3 > 0) stranger.write(randomBytes(i % 3 === 1 ? 40 : 87));
+      }
+      return undefined;
+    }),
 };
 
 if (isInside()) defineTests();
