@@ -1,9 +1,11 @@
 /** The API between the manager and an agent: on the agent, over mutual TLS 1.3. */
 import { Type } from 'typebox';
 import { HostReport } from './host.ts';
+import { LimitsChange } from './migration.ts';
 import { Name, Uuid } from './names.ts';
 import { VmStop } from './public-api.ts';
 import { defineApi } from './route.ts';
+import { ResolveRequest, SettleAnswer, SettleRequest } from './settlement.ts';
 import { AttemptReport, IncomingAnswer, IncomingRequest, KeyOffer, KeyRequest, OutgoingRequest } from './spec.ts';
 import { AgentVm, VmDefinition } from './vm.ts';
 
@@ -74,6 +76,34 @@ export const agentApi = defineApi({
     path: '/v1/attempts/:migration/cancel',
     summary: 'Stop before the grant; refused after it',
     params: AttemptParams,
+    response: AttemptReport,
+    status: 202,
+  },
+  adjustAttempt: {
+    method: 'PUT',
+    path: '/v1/attempts/:migration/limits',
+    summary: 'Change limits while it runs; the source only, and before the grant',
+    params: AttemptParams,
+    body: LimitsChange,
+    response: AttemptReport,
+    status: 200,
+  },
+  settleAttempt: {
+    method: 'POST',
+    path: '/v1/attempts/:migration/settle',
+    summary:
+      "Tell what the other host says of it, ask what this one says. For the other host's agent too, which needs no more than its certificate",
+    params: AttemptParams,
+    body: SettleRequest,
+    response: SettleAnswer,
+    status: 200,
+  },
+  resolveAttempt: {
+    method: 'POST',
+    path: '/v1/attempts/:migration/resolve',
+    summary: "An administrator's decision: keep this host's copy or give it up. Repeats change nothing",
+    params: AttemptParams,
+    body: ResolveRequest,
     response: AttemptReport,
     status: 202,
   },

@@ -6,5 +6,6 @@ export * from './migration.ts';
 export * from './names.ts';
 export * from './public-api.ts';
 export * from './route.ts';
+export * from './settlement.ts';
 export * from './spec.ts';
 export * from './vm.ts';

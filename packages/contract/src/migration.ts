@@ -1,6 +1,7 @@
 /** A migration as people see it: the order, its progress, its result. */
 import { type Static, Type } from 'typebox';
 import { Bytes, Milliseconds, Name, Timestamp, Uuid } from './names.ts';
+import { Keep } from './settlement.ts';
 
 /** `aes-256-gcm` is "sealed", `none` is "clear". */
 export const Suite = Type.Union([Type.Literal('aes-256-gcm'), Type.Literal('none')]);
@@ -21,6 +22,18 @@ export const MigrationLimits = Type.Object(
   { additionalProperties: false },
 );
 export type MigrationLimits = Static<typeof MigrationLimits>;
+
+/** What may be changed while a migration runs. */
+export const LimitsChange = Type.Object(
+  {
+    /** Of all channels together; 0 is without limit. */
+    bandwidthBytesPerSecond: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** From the order to the grant, as in the order. */
+    deadlineMs: Type.Optional(Type.Integer({ minimum: 1000, maximum: 86_400_000 })),
+  },
+  { additionalProperties: false, minProperties: 1 },
+);
+export type LimitsChange = Static<typeof LimitsChange>;
 
 export const MigrationOrder = Type.Object(
   {
@@ -115,6 +128,15 @@ export const MigrationFailure = Type.Object({
 });
 export type MigrationFailure = Static<typeof MigrationFailure>;
 
+/** How an administrator decided a migration whose hosts could not settle it. */
+export const Resolution = Type.Object({
+  keep: Keep,
+  at: Timestamp,
+  /** Hosts that have not heard of it yet. Each is told as soon as it answers, and gives up or keeps its copy then. */
+  waitingFor: Type.Array(Name),
+});
+export type Resolution = Static<typeof Resolution>;
+
 export const Migration = Type.Object(
   {
     id: Uuid,
@@ -131,6 +153,7 @@ export const Migration = Type.Object(
     progress: Type.Optional(MigrationProgress),
     result: Type.Optional(MigrationResult),
     failure: Type.Optional(MigrationFailure),
+    resolution: Type.Optional(Resolution),
   },
   { $id: 'Migration' },
 );

@@ -1,9 +1,10 @@
 /** The API for people and their programs: on the manager. */
 import { Type } from 'typebox';
 import { Host, HostRegistration } from './host.ts';
-import { Migration, MigrationOrder } from './migration.ts';
+import { LimitsChange, Migration, MigrationOrder } from './migration.ts';
 import { Name, Uuid } from './names.ts';
 import { defineApi } from './route.ts';
+import { ResolutionOrder } from './settlement.ts';
 import { Vm, VmDefinition } from './vm.ts';
 
 const HostParams = Type.Object({ host: Name });
@@ -97,6 +98,24 @@ export const publicApi = defineApi({
     path: '/v1/migrations/:migration/cancel',
     summary: 'Stop moving; the VM runs on at the source',
     params: MigrationParams,
+    response: Migration,
+    status: 202,
+  },
+  adjustMigration: {
+    method: 'PUT',
+    path: '/v1/migrations/:migration/limits',
+    summary: 'Change limits while it runs',
+    params: MigrationParams,
+    body: LimitsChange,
+    response: Migration,
+    status: 200,
+  },
+  resolveMigration: {
+    method: 'POST',
+    path: '/v1/migrations/:migration/resolve',
+    summary: "Decide whose copy is the VM where a host is gone for good; the other host's is given up, also when it comes back later",
+    params: MigrationParams,
+    body: ResolutionOrder,
     response: Migration,
     status: 202,
   },

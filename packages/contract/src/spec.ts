@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { CpuSeconds, MigrationFailure, MigrationLimits, MigrationPhase, MigrationProgress, Suite } from './migration.ts';
 import { Bytes, base64url, Endpoint, KeyHash, Milliseconds, Name, Timestamp, Uuid } from './names.ts';
+import { Keep } from './settlement.ts';
 import { VmDefinition } from './vm.ts';
 
 export const HostIdentity = Type.Object({ name: Name, keyHash: KeyHash }, { additionalProperties: false });
@@ -42,14 +43,30 @@ export type KeyRequest = Static<typeof KeyRequest>;
 export const KeyOffer = Type.Object({ publicKey: base64url(32) });
 export type KeyOffer = Static<typeof KeyOffer>;
 
-export const IncomingRequest = Type.Object({ spec: MigrationSpec, key: WrappedKey, vm: VmDefinition }, { additionalProperties: false });
+export const IncomingRequest = Type.Object(
+  {
+    spec: MigrationSpec,
+    key: WrappedKey,
+    vm: VmDefinition,
+    /** Where the source's agent answers: an attempt in doubt is settled there. */
+    peer: Endpoint,
+  },
+  { additionalProperties: false },
+);
 export type IncomingRequest = Static<typeof IncomingRequest>;
 
 export const IncomingAnswer = Type.Object({ endpoints: Type.Array(Endpoint, { minItems: 1 }) });
 export type IncomingAnswer = Static<typeof IncomingAnswer>;
 
 export const OutgoingRequest = Type.Object(
-  { spec: MigrationSpec, key: WrappedKey, vm: Name, endpoints: Type.Array(Endpoint, { minItems: 1, maxItems: 16 }) },
+  {
+    spec: MigrationSpec,
+    key: WrappedKey,
+    vm: Name,
+    endpoints: Type.Array(Endpoint, { minItems: 1, maxItems: 16 }),
+    /** Where the destination's agent answers: an attempt in doubt is settled there. */
+    peer: Endpoint,
+  },
   { additionalProperties: false },
 );
 export type OutgoingRequest = Static<typeof OutgoingRequest>;
@@ -63,6 +80,10 @@ export const AttemptReport = Type.Object({
   phase: MigrationPhase,
   progress: Type.Optional(MigrationProgress),
   failure: Type.Optional(MigrationFailure),
+  /** At a destination in doubt: whoever brings the source's statement has to have it made with this challenge. */
+  challenge: Type.Optional(base64url(16)),
+  /** An administrator has decided for this host. */
+  resolved: Type.Optional(Keep),
   /** There once the attempt has ended. Times are set by the source only. */
   result: Type.Optional(
     Type.Object({

@@ -84,6 +84,10 @@ export const AgentVm = Type.Object({
 });
 export type AgentVm = Static<typeof AgentVm>;
 
+/** Where a VM was found when hosts were last asked. */
+export const Sighting = Type.Object({ host: Name, state: VmState, pid: Type.Optional(Type.Integer()) });
+export type Sighting = Static<typeof Sighting>;
+
 /** A VM as the manager shows it. */
 export const Vm = Type.Object({
   name: Name,
@@ -92,5 +96,9 @@ export const Vm = Type.Object({
   definition: VmDefinition,
   createdAt: Timestamp,
   migration: Type.Optional(Type.String({ description: 'The migration that is moving it now' })),
+  /** Every host that has it; two while it moves. */
+  found: Type.Array(Sighting),
+  /** What hosts say does not fit what the manager knows: on no host, on another one, on two. In words, with what to do. Nothing is done about it by itself. */
+  problem: Type.Optional(Type.String()),
 });
 export type Vm = Static<typeof Vm>;

@@ -3,11 +3,13 @@
  *
  *                 grant + every CLOSE as granted + loaded
  *     receiving ──────────────────────────────────────────► running ──runs──► ended: arrived
- *         │                                                    │ would not run, still paused
- *         └── cancel, failure, ABORTED, load deadline ──► discarding ──gone──► ended: discarded
+ *         │                                               cleared ▲    │ would not run, still paused
+ *         │                         restart after RUN ──► returning ───┤ superseded
+ *         └── cancel, failure, ABORTED, load deadline ──► discarding ◄─┘ ──gone──► ended: discarded
  *
  * The VM runs here only out of `running`, which only a grant leads to, and which `discarding` can never reach: ABORTED is in the journal
- * before anything is discarded, and RUN before anything runs.
+ * before anything is discarded, and RUN before anything runs. An agent that was away between RUN and `cont` asks first: an administrator may
+ * have kept the source's copy meanwhile, and this one is then superseded.
  */
 import type { ChannelTotal, Grant } from '@sealift/transport';
 import type { DestinationOutcome, DestinationStep, Failure, RunState } from './records.ts';
@@ -20,6 +22,8 @@ export type DestinationState =
       readonly loaded: boolean;
     }
   | { readonly at: 'running'; readonly runState: RunState }
+  /** After a restart: RUN is in the journal, and whether the VM ran, or still may, is to be found out. */
+  | { readonly at: 'returning'; readonly runState: RunState; readonly failure: Failure }
   | { readonly at: 'discarding'; readonly failure: Failure }
   | { readonly at: 'ended'; readonly outcome: DestinationOutcome; readonly failure: Failure | undefined };
 
@@ -41,13 +45,28 @@ export type DestinationEvent =
   | { readonly type: 'runs' }
   /** QEMU refused to run the VM and is still `paused`. */
   | { readonly type: 'would-not-run'; readonly failure: Failure }
+  /** The source said, authenticated and after this agent was back, that it still stands by its grant. */
+  | { readonly type: 'cleared' }
+  /** An administrator decided that this host's copy is the VM. Counts only where there is a grant. */
+  | { readonly type: 'keep' }
+  /** An administrator decided that the source's copy is the VM: this one is superseded, whatever it has done. */
+  | { readonly type: 'drop' }
   /** The journal did not take RUN, so the VM was not run. */
   | { readonly type: 'journal-failed'; readonly failure: Failure }
   /** QEMU has been seen gone, and nothing else is left. */
   | { readonly type: 'discarded' };
 
 export type DestinationEffect =
-  | { readonly type: 'journal'; readonly step: DestinationStep; readonly runState?: RunState; readonly outcome?: DestinationOutcome }
+  /** Must be on disk before the effects that follow it begin. `aborted` and `ended` are the exceptions: the record before them leads to the same. */
+  | {
+      readonly type: 'journal';
+      readonly step: DestinationStep;
+      readonly runState?: RunState;
+      readonly outcome?: DestinationOutcome;
+      readonly resolved?: true;
+    }
+  /** Has the VM run already? Then `runs`, or `vm-gone`. Else hold it and ask the source, for as long as it takes: `cleared` or `aborted`. */
+  | { readonly type: 'find-out'; readonly runState: RunState }
   /** `cont`, unless the VM was paused. Then `runs` or `would-not-run`. */
   | { readonly type: 'run'; readonly runState: RunState }
   /** Tell the source RUNNING, make the VM an ordinary one of this host, announce it, let the channels close. */
@@ -77,8 +96,8 @@ export function destinationRestart(
     case 'aborted':
       return { state: { at: 'discarding', failure }, effects: [{ type: 'discard' }] };
     case 'run': {
-      const state = runState ?? 'running';
-      return { state: { at: 'running', runState: state }, effects: [{ type: 'run', runState: state }] };
+      const before = runState ?? 'running';
+      return { state: { at: 'returning', runState: before, failure }, effects: [{ type: 'find-out', runState: before }] };
     }
     case 'ended':
       return { state: { at: 'ended', outcome: outcome ?? 'discarded', failure: undefined }, effects: [] };
@@ -93,13 +112,16 @@ export function destinationStep(state: DestinationState, event: DestinationEvent
       if (event.type === 'runs') return ended('arrived', undefined, [{ type: 'settle-in' }]);
       if (event.type === 'would-not-run') return discard(event.failure);
       if (event.type === 'vm-gone') return ended('lost', lost);
+      if (event.type === 'drop') return supersede();
       // The last record says `prepared`, which after a restart means just this.
       if (event.type === 'journal-failed') return { state: { at: 'discarding', failure: event.failure }, effects: [{ type: 'discard' }] };
       return stay(state);
+    case 'returning':
+      return returning(state, event);
     case 'discarding':
       return event.type === 'discarded' ? ended('discarded', state.failure, [{ type: 'abort-channels' }]) : stay(state);
     case 'ended':
-      return stay(state);
+      return event.type === 'drop' && state.outcome === 'arrived' ? supersede() : stay(state);
   }
 }
 
@@ -115,12 +137,32 @@ function receiving(state: Extract<DestinationState, { at: 'receiving' }>, event:
     case 'failed':
       // With the grant and every byte of it here, a channel that dies takes nothing away any more.
       return state.grant && state.arrived ? stay(state) : discard(event.failure);
+    case 'drop':
+      return supersede();
     case 'cancel':
       return discard(event.failure);
     case 'aborted':
       return discard({ code: 'peer', message: 'the source aborted' });
     case 'vm-gone':
       return discard({ code: 'hypervisor', message: "the VM's QEMU ended at the destination during the migration; see its log" });
+    default:
+      return stay(state);
+  }
+}
+
+function returning(state: Extract<DestinationState, { at: 'returning' }>, event: DestinationEvent): DestinationTurn {
+  const { runState } = state;
+  switch (event.type) {
+    case 'runs':
+      return ended('arrived', undefined, [{ type: 'settle-in' }]);
+    case 'cleared':
+    case 'keep':
+      return { state: { at: 'running', runState }, effects: [{ type: 'run', runState }] };
+    case 'aborted':
+    case 'drop':
+      return supersede();
+    case 'vm-gone':
+      return ended('lost', lost);
     default:
       return stay(state);
   }
@@ -153,6 +195,14 @@ const stay = (state: DestinationState): DestinationTurn => ({ state, effects: []
 const discard = (failure: Failure): DestinationTurn => ({
   state: { at: 'discarding', failure },
   effects: [{ type: 'journal', step: 'aborted' }, { type: 'discard' }],
+});
+
+const supersede = (): DestinationTurn => ({
+  state: {
+    at: 'discarding',
+    failure: { code: 'resolved', message: "an administrator kept the source's copy: this one is superseded and was removed" },
+  },
+  effects: [{ type: 'journal', step: 'aborted', resolved: true }, { type: 'discard' }],
 });
 
 const ended = (outcome: DestinationOutcome, failure: Failure | undefined, effects: readonly DestinationEffect[] = []): DestinationTurn => ({

@@ -1,7 +1,9 @@
 /**
  * What the journal holds of each attempt, and how the last state is read back from it. A record is written before what it says is done;
- * `ended` is written after everything is, and is kept until the spec has expired, so that an attempt is accepted only once.
+ * `ended` is written after everything is. It is kept until the spec has expired, so that an attempt is accepted only once, and for
+ * {@link unheardMs} where the other host may not have heard how it ended and may still ask.
  */
+import type { Peer } from '@sealift/contract';
 import type { FailureCode } from '@sealift/transport';
 
 /** The VM before the source stopped it: it arrives in the same state. */
@@ -13,6 +15,12 @@ interface Common {
   readonly vm: string;
   /** The spec's, milliseconds since the epoch. */
   readonly expiresAt: number;
+  /** Who has the other half, and where its agent answers. */
+  readonly peer: Peer;
+  /** An administrator decided it, not the two hosts. */
+  readonly resolved?: true;
+  /** With `ended`: the other host has been seen to know how it ended. */
+  readonly heard?: true;
 }
 
 export type SourceStep = 'accepted' | 'abandoned' | 'granted' | 'released' | 'resuming' | 'ended';
@@ -42,7 +50,7 @@ export type DestinationOutcome = 'arrived' | 'discarded' | 'lost';
 
 /** Why an attempt did not go through. `code` is a failure code of docs/protocol.md or an error code of the API. */
 export interface Failure {
-  readonly code: FailureCode | 'cancelled' | 'hypervisor' | 'internal' | 'migration_failed';
+  readonly code: FailureCode | 'cancelled' | 'hypervisor' | 'internal' | 'migration_failed' | 'did_not_converge' | 'resolved';
   readonly message: string;
 }
 
@@ -56,7 +64,12 @@ export function lastRecords(records: readonly unknown[]): Map<string, HandoverRe
   return last;
 }
 
+/** How long an end is kept whose other half may still ask for it: a host that comes back later than that is an administrator's to settle. */
+export const unheardMs = 30 * 24 * 3_600_000;
+
 /** What compaction has to keep. @param now milliseconds since the epoch */
 export function liveRecords(records: readonly unknown[], now: number): HandoverRecord[] {
-  return [...lastRecords(records).values()].filter((record) => record.step !== 'ended' || record.expiresAt > now);
+  return [...lastRecords(records).values()].filter(
+    ({ step, expiresAt, heard }) => step !== 'ended' || expiresAt + (heard ? 0 : unheardMs) > now,
+  );
 }

@@ -3,13 +3,13 @@
  *
  *                confirmed        pre-switchover        completed + local ends
  *     opening ──────────────► copying ──────► switching ──────────────────────► granted ──running──► releasing ──gone──► ended: released
- *        │                      │                │                               │    ▲ running
+ *        │                      │                │                               │    ▲ running, drop
  *        └──── cancel, failure, peer's ABORTED ──┘                     link dies │    │
  *                       ▼                                                        ▼    │
- *                   abandoning ──resumed──► ended: kept ◄──resumed── resuming ◄─aborted─ in-doubt
+ *                   abandoning ──resumed──► ended: kept ◄──resumed── resuming ◄─aborted, keep─ in-doubt
  *
  * The VM runs again here only out of `abandoning` (it was never granted) and `resuming` (the destination said, authenticated, that it
- * aborted). Nothing else leads to either. `released` needs the destination's RUNNING.
+ * aborted, or an administrator decided). Nothing else leads to either. `released` needs the destination's RUNNING, or an administrator.
  */
 import type { ChannelTotal } from '@sealift/transport';
 import type { Failure, SourceOutcome, SourceStep } from './records.ts';
@@ -43,7 +43,11 @@ export type SourceEvent =
   | { readonly type: 'running' }
   /** The destination has aborted, its QEMU is gone, and it will never run this attempt. Authenticated. */
   | { readonly type: 'aborted' }
-  /** The journal did not take GRANT, so nothing of what had to follow it was done. */
+  /** An administrator decided that this host's copy is the VM. Counts in doubt only. */
+  | { readonly type: 'keep' }
+  /** An administrator decided that the destination's copy is the VM. Counts in doubt only. */
+  | { readonly type: 'drop' }
+  /** The journal did not take the last record, so nothing of what had to follow it was done. */
   | { readonly type: 'journal-failed'; readonly failure: Failure }
   /** The VM is as it was before the attempt. */
   | { readonly type: 'resumed' }
@@ -51,8 +55,11 @@ export type SourceEvent =
   | { readonly type: 'released' };
 
 export type SourceEffect =
-  /** Must be on disk before the effects that follow it begin. */
-  | { readonly type: 'journal'; readonly step: SourceStep; readonly outcome?: SourceOutcome }
+  /**
+   * Must be on disk before the effects that follow it begin: where it is not, they are left out and `journal-failed` follows. `abandoned` and
+   * `ended` are the exceptions: the record before them leads to the same.
+   */
+  | { readonly type: 'journal'; readonly step: SourceStep; readonly outcome?: SourceOutcome; readonly resolved?: true }
   | { readonly type: 'migrate' }
   | { readonly type: 'continue' }
   | { readonly type: 'grant'; readonly totals: readonly ChannelTotal[] }
@@ -64,7 +71,7 @@ export type SourceEffect =
   /** Quit QEMU and remove what belongs to it. Then `released`. */
   | { readonly type: 'release' }
   | { readonly type: 'close-channels' }
-  /** Mark the VM as in doubt: paused, nobody may start it. */
+  /** Mark the VM as in doubt: paused, nobody may start it. Ask the destination, for as long as it takes, what became of it. */
   | { readonly type: 'hold' };
 
 export interface SourceTurn {
@@ -83,7 +90,7 @@ export function sourceRestart(step: SourceStep, outcome: SourceOutcome | undefin
     case 'abandoned':
       return { state: { at: 'abandoning', failure }, effects: [{ type: 'resume' }] };
     case 'granted':
-      return { state: { at: 'in-doubt', failure }, effects: [{ type: 'hold' }] };
+      return doubt(failure);
     case 'resuming':
       return { state: { at: 'resuming', failure }, effects: [{ type: 'resume' }] };
     case 'released':
@@ -104,12 +111,15 @@ export function sourceStep(state: SourceState, event: SourceEvent): SourceTurn {
     case 'in-doubt':
       return afterGrant(state, event);
     case 'releasing':
-      if (event.type !== 'released') return stay(state);
-      return ended('released', undefined, [{ type: 'close-channels' }]);
+      if (event.type === 'released') return ended('released', undefined, [{ type: 'close-channels' }]);
+      // Nothing was released. It is asked for again until the journal takes it.
+      if (event.type === 'journal-failed') return doubt(event.failure);
+      return stay(state);
     case 'abandoning':
     case 'resuming':
       if (event.type === 'resumed') return ended('kept', state.failure);
       if (event.type === 'vm-gone') return ended('lost', gone);
+      if (event.type === 'journal-failed' && state.at === 'resuming') return doubt(event.failure);
       return stay(state);
     case 'ended':
       return stay(state);
@@ -163,14 +173,22 @@ function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>,
         effects: [{ type: 'journal', step: 'resuming' }, { type: 'resume' }],
       };
     }
-    case 'failed':
-      return state.at === 'granted' ? { state: { at: 'in-doubt', failure: event.failure }, effects: [{ type: 'hold' }] } : stay(state);
-    case 'journal-failed':
-      // The last record says `accepted`, which after a restart means just this.
+    case 'keep':
+      if (state.at !== 'in-doubt') return stay(state);
       return {
-        state: { at: 'abandoning', failure: event.failure },
-        effects: [{ type: 'say-aborted' }, { type: 'resume' }],
+        state: { at: 'resuming', failure: { code: 'resolved', message: "an administrator kept the source's copy" } },
+        effects: [{ type: 'journal', step: 'resuming', resolved: true }, { type: 'resume' }],
       };
+    case 'drop':
+      if (state.at !== 'in-doubt') return stay(state);
+      return { state: { at: 'releasing' }, effects: [{ type: 'journal', step: 'released', resolved: true }, { type: 'release' }] };
+    case 'failed':
+      return state.at === 'granted' ? doubt(event.failure) : stay(state);
+    case 'journal-failed':
+      // GRANT was not said, so the VM is still this host's. The last record says `accepted`, which after a restart means just this.
+      return state.at === 'granted'
+        ? { state: { at: 'abandoning', failure: event.failure }, effects: [{ type: 'say-aborted' }, { type: 'resume' }] }
+        : stay(state);
     default:
       // Cancelling comes too late, and a QEMU that goes now is only the copy that was given away.
       return stay(state);
@@ -180,6 +198,8 @@ function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>,
 const gone: Failure = { code: 'hypervisor', message: "the VM's QEMU ended at the source during the migration: its memory is lost" };
 
 const stay = (state: SourceState): SourceTurn => ({ state, effects: [] });
+
+const doubt = (failure: Failure): SourceTurn => ({ state: { at: 'in-doubt', failure }, effects: [{ type: 'hold' }] });
 
 const abandon = (failure: Failure): SourceTurn => ({
   state: { at: 'abandoning', failure },
