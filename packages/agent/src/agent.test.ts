@@ -224,7 +224,7 @@ function defineTests(): void {
       source: { name: 'alpha', keyHash },
       destination: { name: 'bravo', keyHash },
       channels: 2,
-      limits: { bandwidthBytesPerSecond: 0, downtimeMs: 30, deadlineMs: 1000, autoConverge: true },
+      limits: { bandwidthBytesPerSecond: 0, downtimeMs: 30, maxDowntimeMs: 300, deadlineMs: 1000, maxThrottlePercent: 80, postcopy: false },
       expiresAt: 1,
     };
     const key = { ephemeral: 'A'.repeat(43), sealed: 'A'.repeat(64) };

@@ -12,12 +12,16 @@ export const MigrationLimits = Type.Object(
   {
     /** Of all channels together; 0 is without limit. */
     bandwidthBytesPerSecond: Type.Integer({ minimum: 0, default: 0 }),
-    /** What QEMU may plan for stopping the VM: its `downtime-limit`. */
+    /** The switch-over budget to begin with: QEMU stops the VM once it expects to send what is left within it (its `downtime-limit`). */
     downtimeMs: Type.Integer({ minimum: 1, maximum: 2_000_000, default: 30 }),
+    /** How far the budget may grow where memory does not fit it otherwise. Never below `downtimeMs`; equal to it, the budget stays as it is. */
+    maxDowntimeMs: Type.Integer({ minimum: 1, maximum: 2_000_000, default: 300 }),
     /** From the order to the grant; when it passes, the migration is cancelled and the VM runs on. */
     deadlineMs: Type.Integer({ minimum: 1000, maximum: 86_400_000, default: 3_600_000 }),
-    /** Slow the guest down step by step where it changes memory faster than the line carries it. */
-    autoConverge: Type.Boolean({ default: true }),
+    /** How far the guest may be slowed, step by step, where it changes memory faster than the line carries it. 0: never. */
+    maxThrottlePercent: Type.Integer({ minimum: 0, maximum: 99, default: 80 }),
+    /** Let the VM run at the destination before all of its memory is there. */
+    postcopy: Type.Boolean({ default: false }),
   },
   { additionalProperties: false },
 );

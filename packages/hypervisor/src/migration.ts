@@ -34,7 +34,8 @@ export interface MigrationSettings {
   readonly bandwidthBytesPerSecond: number;
   /** QEMU's `downtime-limit`: it stops the VM once it expects to send the rest within this time. */
   readonly downtimeMs: number;
-  readonly autoConverge: boolean;
+  /** How far QEMU may slow the guest, per cent, 0 to 99; 0 is never. */
+  readonly maxThrottlePercent: number;
   readonly role: 'source' | 'destination';
 }
 
@@ -51,7 +52,7 @@ export async function configureMigration(monitor: Monitor, settings: MigrationSe
   const on = new Set(['events']);
   if (settings.multifdChannels > 0) on.add('multifd');
   if (source) on.add('pause-before-switchover');
-  if (source && settings.autoConverge) on.add('auto-converge');
+  if (source && settings.maxThrottlePercent > 0) on.add('auto-converge');
   // The destination opens its disks and takes their locks at `cont` and no sooner: until the grant they are the source's. Where the source took them
   // back, `cont` at the destination fails for want of the lock.
   if (!source) on.add('late-block-activate');
@@ -71,11 +72,7 @@ export async function configureMigration(monitor: Monitor, settings: MigrationSe
       'multifd-compression': 'none',
       'tls-creds': '',
       'tls-hostname': '',
-      // QEMU's own defaults, per cent: what autoConverge means, whatever the version.
-      'throttle-trigger-threshold': 50,
-      'cpu-throttle-initial': 20,
-      'cpu-throttle-increment': 10,
-      'max-cpu-throttle': 99,
+      ...throttling(settings.maxThrottlePercent),
       // A paused destination's announcements are queued and go out with `cont` (seen on 7.2), so they draw no traffic away from a source that may
       // yet resume.
       'announce-initial': 50,
@@ -86,6 +83,17 @@ export async function configureMigration(monitor: Monitor, settings: MigrationSe
     options,
   );
 }
+
+/**
+ * QEMU's own steps, whatever the version: 20 per cent, then 10 more at each pass that ends with the guest having written more than half of what was
+ * sent. It refuses a first step beyond the limit, and knows no limit of 0.
+ */
+const throttling = (maxPercent: number) => ({
+  'throttle-trigger-threshold': 50,
+  'cpu-throttle-initial': Math.min(20, maxPercent || 20),
+  'cpu-throttle-increment': 10,
+  'max-cpu-throttle': maxPercent || 99,
+});
 
 const bandwidth = (bytesPerSecond: number): number => (bytesPerSecond === 0 ? UNLIMITED_BANDWIDTH : bytesPerSecond);
 

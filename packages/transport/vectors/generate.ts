@@ -36,7 +36,14 @@ const base: Attempt = {
   sourceKeyHash: run(0x10),
   destinationKeyHash: run(0x50),
   channels: 4,
-  limits: { bandwidthBytesPerSecond: 0, downtimeMs: 30, deadlineMs: 3_600_000, autoConverge: true },
+  limits: {
+    bandwidthBytesPerSecond: 0,
+    downtimeMs: 30,
+    maxDowntimeMs: 300,
+    deadlineMs: 3_600_000,
+    maxThrottlePercent: 80,
+    postcopy: false,
+  },
   expiresAt: 1_767_225_600_000,
 };
 
@@ -49,7 +56,14 @@ const attempts: readonly { name: string; attempt: Attempt }[] = [
       suite: 'none',
       attempt: 2,
       channels: 2,
-      limits: { bandwidthBytesPerSecond: 12_500_000_000, downtimeMs: 300, deadlineMs: 86_400_000, autoConverge: false },
+      limits: {
+        bandwidthBytesPerSecond: 12_500_000_000,
+        downtimeMs: 300,
+        maxDowntimeMs: 2_000,
+        deadlineMs: 86_400_000,
+        maxThrottlePercent: 99,
+        postcopy: true,
+      },
     },
   },
   {

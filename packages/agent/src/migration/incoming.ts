@@ -124,8 +124,8 @@ export class Incoming implements Side {
     const socket = path.join(directory, 'in');
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const { monitor } = vm;
-    const { bandwidthBytesPerSecond, downtimeMs, autoConverge } = spec.limits;
-    const settings = { multifdChannels: multifdChannels(spec), bandwidthBytesPerSecond, downtimeMs, autoConverge };
+    const { bandwidthBytesPerSecond, downtimeMs, maxThrottlePercent } = spec.limits;
+    const settings = { multifdChannels: multifdChannels(spec), bandwidthBytesPerSecond, downtimeMs, maxThrottlePercent };
     await configureMigration(monitor, { ...settings, role: 'destination' });
     this.#stopListening = monitor.onEvent((event) => {
       if (event.name !== 'MIGRATION') return;

@@ -209,8 +209,8 @@ export class Outgoing implements Side {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await this.#cpu.sample();
     await this.#session.listenLocal(socket);
-    const { bandwidthBytesPerSecond, downtimeMs, autoConverge } = spec.limits;
-    const settings = { multifdChannels: multifdChannels(spec), bandwidthBytesPerSecond, downtimeMs, autoConverge };
+    const { bandwidthBytesPerSecond, downtimeMs, maxThrottlePercent } = spec.limits;
+    const settings = { multifdChannels: multifdChannels(spec), bandwidthBytesPerSecond, downtimeMs, maxThrottlePercent };
     await configureMigration(monitor, { ...settings, role: 'source' });
     this.#stopListening = monitor.onEvent((event) => this.#heard(event));
     await startOutgoing(monitor, socket);

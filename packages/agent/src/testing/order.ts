@@ -21,7 +21,15 @@ export function testSpec(source: RunningAgent, destination: RunningAgent, option
     source: source.host.identity,
     destination: destination.host.identity,
     channels: options.channels ?? 4,
-    limits: { bandwidthBytesPerSecond: 0, downtimeMs: 30, deadlineMs: 60_000, autoConverge: true, ...options.limits },
+    limits: {
+      bandwidthBytesPerSecond: 0,
+      downtimeMs: 30,
+      maxDowntimeMs: 300,
+      deadlineMs: 60_000,
+      maxThrottlePercent: 80,
+      postcopy: false,
+      ...options.limits,
+    },
     expiresAt: Date.now() + 60_000,
   };
 }

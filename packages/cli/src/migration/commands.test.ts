@@ -43,7 +43,14 @@ test('the order carries every option, in the units of the contract', async () =>
         to: 'bravo',
         clear: true,
         multifdChannels: 4,
-        limits: { bandwidthBytesPerSecond: 500_000_000, downtimeMs: 20, deadlineMs: 90_000, autoConverge: true },
+        limits: {
+          bandwidthBytesPerSecond: 500_000_000,
+          downtimeMs: 20,
+          maxDowntimeMs: 300,
+          deadlineMs: 90_000,
+          maxThrottlePercent: 80,
+          postcopy: false,
+        },
       },
     },
   ]);

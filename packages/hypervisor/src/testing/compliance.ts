@@ -57,7 +57,7 @@ const settings = (multifdChannels: number, role: 'source' | 'destination'): m.Mi
   multifdChannels,
   bandwidthBytesPerSecond: 0,
   downtimeMs: 30,
-  autoConverge: true,
+  maxThrottlePercent: 80,
   role,
 });
 

@@ -1,9 +1,8 @@
 /** Migrations: orders, their course, their end. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Migration, MigrationLimits, type MigrationOrder, SealiftError } from '@sealift/contract';
+import { type Migration, type MigrationOrder, SealiftError } from '@sealift/contract';
 import type { Logger } from 'pino';
-import { Value } from 'typebox/value';
 import type { Hosts } from '../agents/hosts.ts';
 import type { AgentLink } from '../agents/link.ts';
 import type { Store, StoredMigration } from '../store/store.ts';
@@ -13,6 +12,7 @@ import { follow } from './follow.ts';
 import { LiveMigration } from './live.ts';
 import type { Verdict } from './merge.ts';
 import { chooseSuite } from './policy.ts';
+import { toLimits } from './spec/limits.ts';
 import { makeSpec } from './spec/make.ts';
 import { undoAt } from './undo.ts';
 
@@ -131,7 +131,7 @@ export class Migrations {
       source: identityOf(source.link),
       destination: identityOf(destination.link),
       multifdChannels,
-      limits: Value.Parse(MigrationLimits, Value.Default(MigrationLimits, { ...order.limits })),
+      limits: toLimits(order.limits),
       now,
     });
     return {

@@ -90,7 +90,14 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
         source,
         destination: { name: 'elsewhere', keyHash: 'ab'.repeat(32) },
         channels: 2,
-        limits: { bandwidthBytesPerSecond: 0, downtimeMs: 30, deadlineMs: 60_000, autoConverge: true },
+        limits: {
+          bandwidthBytesPerSecond: 0,
+          downtimeMs: 30,
+          maxDowntimeMs: 300,
+          deadlineMs: 60_000,
+          maxThrottlePercent: 80,
+          postcopy: false,
+        },
         expiresAt: Date.now() + 60_000,
       });
       const outgoing = async (vm: string, spec: MigrationSpec, context = contextOf(spec)) => {

@@ -52,7 +52,14 @@ export function migrationOf(vm: string, changes: Partial<Migration> = {}): Store
       source: { name: 'alpha', keyHash: 'ab'.repeat(32) },
       destination: { name: 'bravo', keyHash: 'cd'.repeat(32) },
       channels: 4,
-      limits: { bandwidthBytesPerSecond: 0, downtimeMs: 30, deadlineMs: 3_600_000, autoConverge: true },
+      limits: {
+        bandwidthBytesPerSecond: 0,
+        downtimeMs: 30,
+        maxDowntimeMs: 300,
+        deadlineMs: 3_600_000,
+        maxThrottlePercent: 80,
+        postcopy: false,
+      },
       expiresAt: 1_767_229_200_002,
     },
   };

@@ -19,8 +19,10 @@ const changes: Record<string, Partial<Attempt>> = {
   channels: { channels: 5 },
   'limits.bandwidthBytesPerSecond': { limits: { ...base.limits, bandwidthBytesPerSecond: 1 } },
   'limits.downtimeMs': { limits: { ...base.limits, downtimeMs: 31 } },
+  'limits.maxDowntimeMs': { limits: { ...base.limits, maxDowntimeMs: 301 } },
   'limits.deadlineMs': { limits: { ...base.limits, deadlineMs: 60_001 } },
-  'limits.autoConverge': { limits: { ...base.limits, autoConverge: false } },
+  'limits.maxThrottlePercent': { limits: { ...base.limits, maxThrottlePercent: 81 } },
+  'limits.postcopy': { limits: { ...base.limits, postcopy: true } },
   expiresAt: { expiresAt: 2_000_000_000_001 },
 };
 
@@ -52,7 +54,14 @@ describe('the context hash', () => {
       sourceKeyHash: hash,
       destinationKeyHash: hash,
       channels: fc.integer({ min: 2, max: 256 }),
-      limits: fc.record({ bandwidthBytesPerSecond: count, downtimeMs: count, deadlineMs: count, autoConverge: fc.boolean() }),
+      limits: fc.record({
+        bandwidthBytesPerSecond: count,
+        downtimeMs: count,
+        maxDowntimeMs: count,
+        deadlineMs: count,
+        maxThrottlePercent: fc.integer({ min: 0, max: 99 }),
+        postcopy: fc.boolean(),
+      }),
       expiresAt: count,
     });
     fc.assert(fc.property(attempts, (attempt) => assert.deepEqual(contextHash(attempt), miniContext(attempt))));
@@ -72,7 +81,9 @@ describe('the context hash', () => {
     ['channels', { channels: 1 }],
     ['channels', { channels: 257 }],
     ['limits.downtimeMs', { limits: { ...base.limits, downtimeMs: 0.5 } }],
+    ['limits.maxDowntimeMs', { limits: { ...base.limits, maxDowntimeMs: -1 } }],
     ['limits.deadlineMs', { limits: { ...base.limits, deadlineMs: -1 } }],
+    ['limits.maxThrottlePercent', { limits: { ...base.limits, maxThrottlePercent: 100 } }],
     ['limits.bandwidthBytesPerSecond', { limits: { ...base.limits, bandwidthBytesPerSecond: Number.NaN } }],
     ['expiresAt', { expiresAt: 2 ** 53 }],
   ];

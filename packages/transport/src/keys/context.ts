@@ -20,8 +20,11 @@ export interface Attempt {
   readonly limits: {
     readonly bandwidthBytesPerSecond: number;
     readonly downtimeMs: number;
+    readonly maxDowntimeMs: number;
     readonly deadlineMs: number;
-    readonly autoConverge: boolean;
+    /** 0 to 99. */
+    readonly maxThrottlePercent: number;
+    readonly postcopy: boolean;
   };
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
@@ -42,7 +45,9 @@ export function contextHash(attempt: Attempt): Buffer {
   within('channels', attempt.channels, 2, maxChannels);
   within('limits.bandwidthBytesPerSecond', limits.bandwidthBytesPerSecond);
   within('limits.downtimeMs', limits.downtimeMs);
+  within('limits.maxDowntimeMs', limits.maxDowntimeMs);
   within('limits.deadlineMs', limits.deadlineMs);
+  within('limits.maxThrottlePercent', limits.maxThrottlePercent, 0, 99);
   within('expiresAt', attempt.expiresAt);
   if (!suites.includes(attempt.suite)) throw new RangeError('suite');
   if (attempt.nonce.length !== nonceBytes) throw new RangeError('nonce');
@@ -61,8 +66,9 @@ export function contextHash(attempt: Attempt): Buffer {
     Buffer.concat([
       u64(limits.bandwidthBytesPerSecond),
       u64(limits.downtimeMs),
+      u64(limits.maxDowntimeMs),
       u64(limits.deadlineMs),
-      Uint8Array.of(limits.autoConverge ? 1 : 0),
+      Uint8Array.of(limits.maxThrottlePercent, limits.postcopy ? 1 : 0),
     ]),
     u64(attempt.expiresAt),
   ];

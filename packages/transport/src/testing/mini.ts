@@ -29,7 +29,14 @@ export interface MiniSpec {
   readonly sourceKeyHash: Uint8Array;
   readonly destinationKeyHash: Uint8Array;
   readonly channels: number;
-  readonly limits: { bandwidthBytesPerSecond: number; downtimeMs: number; deadlineMs: number; autoConverge: boolean };
+  readonly limits: {
+    bandwidthBytesPerSecond: number;
+    downtimeMs: number;
+    maxDowntimeMs: number;
+    deadlineMs: number;
+    maxThrottlePercent: number;
+    postcopy: boolean;
+  };
   readonly expiresAt: number;
 }
 
@@ -51,8 +58,10 @@ export function miniContext(spec: MiniSpec): Buffer {
     Buffer.concat([
       uint(limits.bandwidthBytesPerSecond, 8),
       uint(limits.downtimeMs, 8),
+      uint(limits.maxDowntimeMs, 8),
       uint(limits.deadlineMs, 8),
-      uint(limits.autoConverge ? 1 : 0, 1),
+      uint(limits.maxThrottlePercent, 1),
+      uint(limits.postcopy ? 1 : 0, 1),
     ]),
     uint(spec.expiresAt, 8),
   ];

@@ -23,7 +23,7 @@ export function testAttempt(changes: Partial<Attempt> = {}): Attempt {
     sourceKeyHash: Buffer.alloc(32, 1),
     destinationKeyHash: Buffer.alloc(32, 2),
     channels: 4,
-    limits: { bandwidthBytesPerSecond: 0, downtimeMs: 30, deadlineMs: 60_000, autoConverge: true },
+    limits: { bandwidthBytesPerSecond: 0, downtimeMs: 30, maxDowntimeMs: 300, deadlineMs: 60_000, maxThrottlePercent: 80, postcopy: false },
     expiresAt: 2_000_000_000_000,
     ...changes,
   };

@@ -132,7 +132,7 @@ function attemptOf(value: Record<string, unknown>): Attempt {
     sourceKeyHash: sha256(Buffer.from('sealift/1 tunnel source')),
     destinationKeyHash: sha256(Buffer.from('sealift/1 tunnel destination')),
     channels,
-    limits: { bandwidthBytesPerSecond: 0, downtimeMs: 0, deadlineMs: 0, autoConverge: false },
+    limits: { bandwidthBytesPerSecond: 0, downtimeMs: 0, maxDowntimeMs: 0, deadlineMs: 0, maxThrottlePercent: 0, postcopy: false },
     expiresAt: expiry,
   };
 }

@@ -10,11 +10,13 @@ const label = 'sealift/1 context';
 /** The fields in their order; each is hashed behind its length, so that no two specs can run together into the same bytes. */
 function fieldsOf(spec: MigrationSpec): Buffer[] {
   const { limits } = spec;
-  const limitBytes = Buffer.alloc(25);
+  const limitBytes = Buffer.alloc(34);
   limitBytes.writeBigUInt64BE(BigInt(limits.bandwidthBytesPerSecond), 0);
   limitBytes.writeBigUInt64BE(BigInt(limits.downtimeMs), 8);
-  limitBytes.writeBigUInt64BE(BigInt(limits.deadlineMs), 16);
-  limitBytes.writeUInt8(limits.autoConverge ? 1 : 0, 24);
+  limitBytes.writeBigUInt64BE(BigInt(limits.maxDowntimeMs), 16);
+  limitBytes.writeBigUInt64BE(BigInt(limits.deadlineMs), 24);
+  limitBytes.writeUInt8(limits.maxThrottlePercent, 32);
+  limitBytes.writeUInt8(limits.postcopy ? 1 : 0, 33);
   return [
     Buffer.from(label, 'ascii'),
     Buffer.of(spec.protocolVersion),

@@ -92,8 +92,10 @@ describe('context and key wrap', () => {
       { channels: 5 },
       { limits: { ...spec.limits, bandwidthBytesPerSecond: 1 } },
       { limits: { ...spec.limits, downtimeMs: 31 } },
+      { limits: { ...spec.limits, maxDowntimeMs: 301 } },
       { limits: { ...spec.limits, deadlineMs: 3_600_001 } },
-      { limits: { ...spec.limits, autoConverge: false } },
+      { limits: { ...spec.limits, maxThrottlePercent: 0 } },
+      { limits: { ...spec.limits, postcopy: true } },
       { expiresAt: spec.expiresAt + 1 },
     ];
     const contexts = [spec, ...changes.map((change) => ({ ...spec, ...change }))].map((each) => contextOf(each).toString('hex'));

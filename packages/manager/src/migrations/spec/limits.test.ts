@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { toLimits } from './limits.ts';
+
+const defaults = {
+  bandwidthBytesPerSecond: 0,
+  downtimeMs: 30,
+  maxDowntimeMs: 300,
+  deadlineMs: 3_600_000,
+  maxThrottlePercent: 80,
+  postcopy: false,
+};
+
+describe('the limits of an order', () => {
+  it('are the defaults where it says nothing', () => {
+    assert.deepEqual(toLimits(), defaults);
+    assert.deepEqual(toLimits({ maxThrottlePercent: 0 }), { ...defaults, maxThrottlePercent: 0 });
+  });
+
+  it('let the budget grow no further than it begins, where it begins beyond the default', () => {
+    assert.deepEqual(toLimits({ downtimeMs: 5_000 }), { ...defaults, downtimeMs: 5_000, maxDowntimeMs: 5_000 });
+    assert.deepEqual(toLimits({ downtimeMs: 20, maxDowntimeMs: 20 }), { ...defaults, downtimeMs: 20, maxDowntimeMs: 20 });
+  });
+
+  it('are refused where the budget would have to shrink, naming both', () => {
+    const refused = { name: 'SealiftError', code: 'invalid_request', message: /maxDowntimeMs is 10 ms.*downtimeMs, 30 ms/ };
+    assert.throws(() => toLimits({ maxDowntimeMs: 10 }), refused);
+    assert.throws(() => toLimits({ downtimeMs: 30, maxDowntimeMs: 10 }), refused);
+  });
+});

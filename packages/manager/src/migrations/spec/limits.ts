@@ -1,0 +1,20 @@
+/** The limits of a spec, from what an order says of them. */
+import { MigrationLimits, type MigrationOrder, SealiftError } from '@sealift/contract';
+import { Value } from 'typebox/value';
+
+/**
+ * What the order leaves out gets its default. `maxDowntimeMs` left out is never below `downtimeMs`: whoever allows a longer switch-over from the
+ * beginning has allowed that much.
+ *
+ * @throws SealiftError `invalid_request` where the order itself puts `maxDowntimeMs` below `downtimeMs`
+ */
+export function toLimits(order: MigrationOrder['limits'] = {}): MigrationLimits {
+  const limits = Value.Parse(MigrationLimits, Value.Default(MigrationLimits, { ...order }));
+  const { downtimeMs, maxDowntimeMs } = limits;
+  if (maxDowntimeMs >= downtimeMs) return limits;
+  if (order.maxDowntimeMs === undefined) return { ...limits, maxDowntimeMs: downtimeMs };
+  const message =
+    `limits.maxDowntimeMs is ${maxDowntimeMs} ms, which is below limits.downtimeMs, ${downtimeMs} ms: the switch-over budget grows from ` +
+    'downtimeMs to maxDowntimeMs; raise maxDowntimeMs, or lower downtimeMs';
+  throw new SealiftError('invalid_request', message);
+}
