@@ -22,6 +22,10 @@ export function reportVm(vm: Vm, attempts: Attempts) {
 }
 
 export async function reportHost(host: AgentHost, attempts: Attempts, qemu: QemuFacts, version: string): Promise<HostReport> {
+  const unsafe = [
+    ...(host.keylog ? [`the keys of every migration are written to ${host.keylog.file}`] : []),
+    ...(host.breakpoints === undefined ? [] : [`migrations are held where files in ${host.breakpoints} say so`]),
+  ];
   const [memory, found] = await Promise.all([host.vms.memory(), bridges()]);
   return {
     name: host.identity.name,
@@ -40,7 +44,7 @@ export async function reportHost(host: AgentHost, attempts: Attempts, qemu: Qemu
     migrationEndpoints: host.migrationListen.map(({ endpoint }) => endpoint),
     // AES-256-GCM comes with Node.js itself; without it the process would not have got this far.
     canSeal: true,
-    ...(host.keylog && { unsafe: [`the keys of every migration are written to ${host.keylog.file}`] }),
+    ...(unsafe.length > 0 && { unsafe }),
     vms: host.vms.list().map((vm) => reportVm(vm, attempts)),
   };
 }

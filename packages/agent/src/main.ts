@@ -6,6 +6,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { CannotStart, unavailable } from './cannot-start.ts';
 import { keylogVariable, openKeylog, warnOfKeylog } from './keylog.ts';
 import { createLog } from './log.ts';
+import { breakpointsVariable, checkBreakpoints, warnOfBreakpoints } from './migration/breakpoints.ts';
 import { createAttempts } from './migration/index.ts';
 import { checkOptions, type RawOptions } from './options.ts';
 import { runAgent } from './run.ts';
@@ -28,7 +29,7 @@ export function agentCommand(): Command {
     .option('--accel <auto|kvm|tcg>', 'how QEMU runs guests', 'auto')
     .option('--memory <MiB>', 'memory for all VMs together (default: what the host has available)')
     .option('--qemu <path>', 'the QEMU program', 'qemu-system-x86_64')
-    .option('--unsafe', `allow what must not be done in production: ${keylogVariable}`)
+    .option('--unsafe', `allow what must not be done in production: ${keylogVariable}, ${breakpointsVariable}`)
     .option('--threads <number>', 'threads that seal and carry migrations (default: one for each core)')
     .action(async (raw: RawOptions) => {
       try {
@@ -45,10 +46,12 @@ async function main(raw: RawOptions): Promise<void> {
   harden();
   const file = process.env[keylogVariable];
   const fd = openKeylog(file, raw.unsafe === true);
-  const options = { ...checkOptions(raw), ...(file !== undefined && fd !== undefined && { keylog: { file, fd } }) };
+  const breakpoints = checkBreakpoints(process.env[breakpointsVariable], raw.unsafe === true);
+  const options = { ...checkOptions(raw), breakpoints, ...(file !== undefined && fd !== undefined && { keylog: { file, fd } }) };
   const { SEALIFT_LOG: level } = process.env;
   const log = createLog({ daemon: 'agent', host: options.name }, level);
   if (options.keylog) warnOfKeylog(options.keylog.file, log);
+  if (breakpoints !== undefined) warnOfBreakpoints(breakpoints, log);
   const agent = await runAgent(options, createAttempts, packageJson.version, log);
   const signal = await Promise.race(['SIGTERM', 'SIGINT'].map((name) => once(process, name).then(() => name)));
   log.info({ signal }, 'stopping; VMs run on');

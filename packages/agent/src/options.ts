@@ -30,6 +30,8 @@ export interface AgentOptions {
   readonly threads: number;
   /** Where the secrets of migrations are written for debugging; undefined: nowhere. */
   readonly keylog?: { readonly file: string; readonly fd: number };
+  /** Where a test says at which stages migrations are held; undefined: nowhere. */
+  readonly breakpoints?: string | undefined;
 }
 
 /** As commander hands it over. */

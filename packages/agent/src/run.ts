@@ -19,6 +19,8 @@ import { VmHost } from './vms/host.ts';
 export interface RunningAgent {
   readonly host: AgentHost;
   readonly attempts: Attempts;
+  /** Where its API is served. */
+  readonly endpoint: string;
   /** Stops serving. QEMUs run on. */
   stop(): Promise<void>;
 }
@@ -53,6 +55,7 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
       runDirectory: join(options.run, 'migrations'),
       threads: options.threads,
       keylog: options.keylog,
+      breakpoints: options.breakpoints,
       log,
     };
     const attempts = createAttempts(host);
@@ -61,7 +64,7 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
     const server = await serve(options.listen, host, attempts, qemu, certificates, version, log);
     closing.push(() => server.close());
     log.info({ listen: options.listen.endpoint, qemu: qemu.capabilities.versionText, accel: qemu.accel, vms: vms.list().length }, 'ready');
-    return { host, attempts, stop };
+    return { host, attempts, endpoint: options.listen.endpoint, stop };
   } catch (error) {
     await stop();
     throw error;
