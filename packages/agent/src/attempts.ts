@@ -6,7 +6,11 @@ import type {
   IncomingRequest,
   KeyOffer,
   KeyRequest,
+  LimitsChange,
   OutgoingRequest,
+  ResolveRequest,
+  SettleAnswer,
+  SettleRequest,
 } from '@sealift/contract';
 import type { Logger } from 'pino';
 import type { Certificates } from './certificates.ts';
@@ -29,6 +33,8 @@ export interface AgentHost {
   readonly threads: number;
   /** For debugging: where the secrets of every migration are written. */
   readonly keylog?: { readonly file: string; readonly fd: number } | undefined;
+  /** For tests: the directory that says at which stages migrations are held. */
+  readonly breakpoints?: string | undefined;
   readonly log: Logger;
 }
 
@@ -47,6 +53,12 @@ export interface Attempts {
   get(migration: string): Promise<AttemptReport>;
   /** @throws SealiftError `not_found`; `wrong_state` once it is granted */
   cancel(migration: string): Promise<AttemptReport>;
+  /** Changes limits while it runs. @throws SealiftError `not_found`; `wrong_state` at the destination and once it is granted */
+  adjust(migration: string, change: LimitsChange): Promise<AttemptReport>;
+  /** What the other host says of an attempt, and what this one says. @throws SealiftError `not_found`, `not_authorised` */
+  settle(migration: string, request: SettleRequest): Promise<SettleAnswer>;
+  /** An administrator's decision, in the journal when this resolves. Repeats change nothing. @throws SealiftError `not_found`, `wrong_state` */
+  resolve(migration: string, request: ResolveRequest): Promise<AttemptReport>;
   /** The report as it is now, then each change until a final phase has been reported or `signal` aborts. */
   watch(migration: string, signal: AbortSignal): AsyncIterable<AttemptReport>;
   /** The attempt that has to do with this VM now. */

@@ -25,6 +25,10 @@ export const keyHashOf = (certificate: X509Certificate): string =>
 export const names = (certificate: X509Certificate, name: string): boolean =>
   certificate.checkHost(name, { subject: 'never', wildcards: false }) !== undefined;
 
+/** Is it the certificate of some host's agent? */
+export const isAgents = (certificate: X509Certificate): boolean =>
+  /(^|, )DNS:[a-z0-9-]+\.agent\.sealift($|,)/.test(certificate.subjectAltName ?? '');
+
 /**
  * Reads the three PEM files and checks that they belong together and to this host.
  * @throws CannotStart naming the file and what is wrong with it

@@ -24,6 +24,9 @@ export function createHandlers(host: AgentHost, attempts: Attempts, qemu: QemuFa
     outgoing: ({ body }) => attempts.outgoing(body),
     getAttempt: ({ params }) => attempts.get(params.migration),
     cancelAttempt: ({ params }) => attempts.cancel(params.migration),
+    adjustAttempt: ({ params, body }) => attempts.adjust(params.migration, body),
+    settleAttempt: ({ params, body }) => attempts.settle(params.migration, body),
+    resolveAttempt: ({ params, body }) => attempts.resolve(params.migration, body),
     watchAttempt: ({ params }, signal) => attempts.watch(params.migration, signal),
   };
 }

@@ -1,4 +1,4 @@
-/** The server of the agent's API: every route of the contract, its schemas checked, its errors mapped, for the manager alone. */
+/** The server of the agent's API: every route of the contract, its schemas checked, its errors mapped, for the manager and, where said, for other agents. */
 
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -6,7 +6,7 @@ import websocket from '@fastify/websocket';
 import { type Api, agentApi, type Input, type Output, type Route, SealiftError } from '@sealift/contract';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
-import { type Certificates, managerName, names } from '../certificates.ts';
+import { type Certificates, isAgents, managerName, names } from '../certificates.ts';
 import { joinConsole } from './console.ts';
 import { toSealiftError } from './errors.ts';
 import { sendEvents } from './events.ts';
@@ -19,6 +19,9 @@ type Handler<R extends Route> = R extends { stream: 'events' }
     : (input: Input<R>) => Promise<Output<R>>;
 
 export type Handlers<A extends Api> = { readonly [K in keyof A]: Handler<A[K]> };
+
+/** What other hosts' agents may ask as well: a statement is believed for its signature, whoever brings it. */
+const forAgentsToo: readonly (keyof typeof agentApi)[] = ['settleAttempt'];
 
 /** A definition with 16 disks and a long command line stays far below. */
 const bodyLimit = 256 * 1024;
@@ -54,7 +57,11 @@ export async function createServer(handlers: Handlers<typeof agentApi>, certific
   });
   await server.register(websocket);
   // After the plugin, which otherwise would leave the connection of a refused upgrade open.
-  server.addHook('onRequest', async (request) => requireManager(request));
+  const openPaths = new Set(forAgentsToo.map((name) => agentApi[name].path as string));
+  server.addHook('onRequest', async (request) => {
+    const { url } = request.routeOptions;
+    requireClient(request, url !== undefined && openPaths.has(url));
+  });
   // The plugin above has to be loaded before the routes that use it are added.
   await server.register((scope, _options, done) => {
     for (const name of Object.keys(agentApi) as (keyof typeof agentApi)[]) {
@@ -117,15 +124,16 @@ function addRoute(scope: FastifyInstance, route: Route, handler: AnyHandler, log
   }
 }
 
+/** Connections of the manager. */
 const checked = new WeakSet<TLSSocket>();
 
 /** TLS has verified the chain; whose certificate it is, is for us to look at: an agent's would pass as well. */
-function requireManager(request: FastifyRequest): void {
+function requireClient(request: FastifyRequest, agents: boolean): void {
   const socket = request.raw.socket as TLSSocket; // the server speaks nothing but TLS
   if (checked.has(socket)) return;
   const certificate = socket.getPeerX509Certificate();
-  if (!certificate || !names(certificate, managerName)) {
+  if (certificate && names(certificate, managerName)) checked.add(socket);
+  else if (!certificate || !agents || !isAgents(certificate)) {
     throw new SealiftError('not_authorised', `this certificate is not the manager's: it must carry the DNS name ${managerName}`);
   }
-  checked.add(socket);
 }

@@ -4,11 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import type net from 'node:net';
 import { after, before, describe, it, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { queryRunState } from '@sealift/hypervisor';
-import { type Attack, Attacker, attackOn, flipped, nothing, together, type Unit, type Which } from '@sealift/transport/testing';
+import { type Attack, Attacker, answerTo, attackOn, flipped, nothing, together, type Unit, type Which } from '@sealift/transport/testing';
 import type { ListenAddress } from '../options.ts';
 import type { RunningAgent } from '../run.ts';
 import { type AttackedMove, attackedMove } from '../testing/attacked-move.ts';
@@ -22,22 +21,10 @@ const channels = 4;
 /** QEMU's main stream, from its second record on: every channel is confirmed by then. */
 const copying: Which = { direction: 'to destination', channel: 1, type: data, sequence: 2 };
 
-/** Everything that comes until the other end closes. */
-async function answerTo(socket: net.Socket): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  socket.on('data', (part: Buffer) => parts.push(part)).on('end', () => socket.end());
-  // A reset is as good an end as any.
-  if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
-  return Buffer.concat(parts);
-}
-
 /** @returns what is answered to these bytes on a connection of the attacker's own; nothing as well where nobody listens */
 async function answerAfter(attacker: Attacker, sent: readonly Uint8Array[]): Promise<Buffer> {
   const thief = await attacker.connect().catch(() => undefined);
-  if (!thief) return nothing;
-  const answer = answerTo(thief);
-  for (const bytes of sent) if (thief.writable) thief.write(bytes);
-  return answer;
+  return thief ? answerTo(thief, sent) : nothing;
 }
 
 /** The source's whole side of every channel, once more. */
@@ -180,9 +167,9 @@ function defineTests(): void {
         const key = { ephemeral: '', sealed: '' };
         const refused = { code: 'already_exists' };
         await assert.rejects(to.attempts.offerKey(spec), refused);
-        await assert.rejects(to.attempts.incoming({ spec, key, vm: { ...definition, name: 'thief' } }), refused);
+        await assert.rejects(to.attempts.incoming({ spec, key, vm: { ...definition, name: 'thief' }, peer: from.endpoint }), refused);
         await assert.rejects(from.attempts.offerKey(spec), refused);
-        await assert.rejects(from.attempts.outgoing({ spec, key, vm: 'web', endpoints: ['127.0.0.2:8651'] }), refused);
+        await assert.rejects(from.attempts.outgoing({ spec, key, vm: 'web', endpoints: ['127.0.0.2:8651'], peer: to.endpoint }), refused);
 
         await using thief = await Attacker.open(portOf(to), () => undefined);
         await replay(thief, recordedOf(moved.attacker));

@@ -2,9 +2,18 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AttemptReport, type IncomingAnswer, type IncomingRequest, type MigrationPhase, SealiftError } from '@sealift/contract';
+import {
+  type AttemptReport,
+  type IncomingAnswer,
+  type IncomingRequest,
+  type Keep,
+  SealiftError,
+  type SettleAnswer,
+  type SettleRequest,
+  type Verdict,
+} from '@sealift/contract';
 import { announceSelf, configureMigration, cont, type Monitor, queryMigration, queryRunState, startIncoming } from '@sealift/hypervisor';
-import { formatAddress, type Session } from '@sealift/transport';
+import { formatAddress, type Grant, type Session } from '@sealift/transport';
 import type { Logger } from 'pino';
 import {
   type DestinationEffect,
@@ -14,18 +23,21 @@ import {
   destinationStep,
 } from '../handover/destination.ts';
 import { Machine } from '../handover/machine.ts';
-import type { DestinationOutcome, DestinationStep, Failure, RunState } from '../handover/records.ts';
+import type { DestinationRecord, DestinationStep, Failure, RunState } from '../handover/records.ts';
+import { Settlement } from '../settlement/settlement.ts';
 import { lastWords } from '../vms/power.ts';
 import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
+import { destinationPhase } from './phases.ts';
 import { Report } from './report.ts';
+import { destinationHasDecided, destinationVerdict, Resolution, undecidable } from './resolution.ts';
+import { resultOf } from './result.ts';
 import {
   type AttemptIdentity,
   cancelled,
   closeSession,
   directoryOf,
   failureOf,
-  phaseOfFailure,
   QemuCpu,
   removeDirectory,
   type Side,
@@ -46,11 +58,15 @@ export class Incoming implements Side {
   readonly #identity: AttemptIdentity;
   readonly #log: Logger;
   readonly #machine: Machine<DestinationState, DestinationEvent, DestinationEffect>;
+  readonly #settlement: Settlement;
+  readonly #resolution = new Resolution();
   #cpu = new QemuCpu(undefined);
   #vm: Vm | undefined;
   #session: Session | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopListening: (() => void) | undefined;
+  /** The source is known to know how it ended. */
+  #peerKnows = false;
 
   /** @param state where the machine is: {@link destinationStart}, or what the journal says after a restart */
   constructor(
@@ -65,7 +81,8 @@ export class Incoming implements Side {
     this.#vm = vm.vm;
     this.#log = workplace.host.log.child({ migration: identity.migration, vm: vm.name, role: 'destination' });
     const { migration, attempt } = identity;
-    this.report = new Report({ migration, attempt, role: 'destination', vm: vm.name, phase: phaseOf(state) ?? 'preparing' });
+    this.#settlement = new Settlement(workplace.host, { migration, attempt, vm: vm.name }, identity.peer, this.#log);
+    this.report = new Report({ migration, attempt, role: 'destination', vm: vm.name, phase: destinationPhase(state) ?? 'preparing' });
     this.#machine = new Machine<DestinationState, DestinationEvent, DestinationEffect>({
       state,
       step: destinationStep,
@@ -99,16 +116,43 @@ export class Incoming implements Side {
 
   /** After a restart: does first what the journal says is to be done. */
   resume(effects: readonly DestinationEffect[]): Promise<void> {
+    if (this.#vm?.pid !== undefined) void this.#vm.exited.then(() => this.#machine.dispatch({ type: 'vm-gone' }));
     return this.#machine.begin(effects);
   }
 
   cancel(): void {
     const { at } = this.#machine.state;
-    if (at === 'running') throw new SealiftError('wrong_state', `${this.vmName} has been handed over already; it is too late to cancel`);
+    if (at === 'running' || at === 'returning')
+      throw new SealiftError('wrong_state', `${this.vmName} has been handed over already; it is too late to cancel`);
     this.#machine.dispatch({ type: 'cancel', failure: cancelled });
   }
 
+  async adjust(): Promise<void> {
+    throw new SealiftError('wrong_state', `${this.vmName} is on its way here: its limits are its source's to change`);
+  }
+
+  settle({ challenge, statement }: SettleRequest): SettleAnswer {
+    if (statement) {
+      const { verdict, fresh } = this.#settlement.believe(statement);
+      this.#hear(verdict, fresh);
+    }
+    const verdict = destinationVerdict(this.#machine.state);
+    return verdict ? { statement: this.#settlement.say(verdict, challenge) } : {};
+  }
+
+  async resolve(keep: Keep): Promise<AttemptReport> {
+    const { state } = this.#machine;
+    if (destinationHasDecided(state, keep)) return this.report.value;
+    if (keep === 'source') {
+      this.#vm ??= this.#workplace.host.vms.find(this.vmName);
+      await this.#resolution.wait(() => this.#machine.dispatch({ type: 'drop' }));
+    } else if (state.at === 'returning') this.#machine.dispatch({ type: 'keep' });
+    else throw undecidable(this.vmName, state.at, keep, this.#identity.peer.name);
+    return this.report.value;
+  }
+
   async detach(): Promise<void> {
+    this.#settlement.stop();
     clearTimeout(this.#timer);
     await this.#session?.drop();
   }
@@ -132,11 +176,12 @@ export class Incoming implements Side {
       if (event.data.status === 'completed') void this.#loaded(monitor);
       else if (event.data.status === 'failed') void this.#qemuFailed(monitor);
     });
+    await this.#workplace.breakpoints.at('preparing', spec.migration);
     await startIncoming(monitor, socket);
     const { session, addresses } = await transport.accept(toAttempt(spec), key, host.migrationListen, {
       failed: ({ code, message }) => this.#machine.dispatch({ type: 'failed', failure: { code, message } }),
       control: (message) => {
-        if (message.type === 'grant') this.#machine.dispatch({ type: 'grant', grant: message.grant });
+        if (message.type === 'grant') void this.#granted(message.grant);
         else if (message.type === 'aborted') this.#machine.dispatch({ type: 'aborted' });
       },
     });
@@ -163,6 +208,9 @@ export class Incoming implements Side {
       case 'journal':
         await this.#journal(effect);
         return;
+      case 'find-out':
+        await this.#findOut(effect.runState);
+        return;
       case 'run':
         await this.#run(effect.runState);
         return;
@@ -182,21 +230,64 @@ export class Incoming implements Side {
     }
   }
 
-  async #journal({ step, runState, outcome }: Extract<DestinationEffect, { type: 'journal' }>): Promise<void> {
+  async #journal({ step, runState, outcome, resolved }: Extract<DestinationEffect, { type: 'journal' }>): Promise<void> {
     try {
-      this.#record(step, { ...(runState && { runState }), ...(outcome && { outcome }) });
+      const more = { ...(runState && { runState }), ...(outcome && { outcome }), ...(resolved && { resolved }) };
+      this.#record(step, { ...more, ...(this.#peerKnows && { heard: true }) });
+      if (resolved) this.#superseded();
     } catch (error) {
-      // Only RUN must not be acted on without its record: every other one repeats itself after a restart.
+      this.#resolution.failed(error);
+      // The record before the others leads to the same.
       if (step === 'run') throw error;
       this.#log.error({ err: error, step }, 'the journal does not take records');
     }
     if (step === 'ended') await this.#finish();
   }
 
+  #superseded(): void {
+    const { peer } = this.#identity;
+    this.#log.warn(
+      { source: peer.name },
+      'superseded: an administrator kept the copy at the source; the one here is removed and never runs again',
+    );
+    this.report.update({ resolved: 'source' });
+    this.#resolution.recorded();
+  }
+
+  /** @param fresh the source said it after this agent was back: an older GRANT may have been overtaken by an administrator */
+  #hear(verdict: Verdict, fresh: boolean): void {
+    if (verdict === 'aborted') this.#machine.dispatch({ type: 'aborted' });
+    else if (verdict === 'granted' && fresh) this.#machine.dispatch({ type: 'cleared' });
+  }
+
+  /** After a restart with RUN in the journal: `cont` may have been said or not. */
+  async #findOut(runState: RunState): Promise<void> {
+    const vm = this.#vm;
+    if (vm?.pid === undefined) {
+      this.#machine.dispatch({ type: 'vm-gone' });
+      return;
+    }
+    const state = await queryRunState(vm.monitor).catch(() => undefined);
+    // A VM that was paused does not show whether it was let go; asking does no harm. One that was ended by its guest has run.
+    if (state !== undefined && state !== 'paused' && runState === 'running') {
+      this.#machine.dispatch({ type: 'runs' });
+      return;
+    }
+    vm.setMoving('in-doubt', this.#identity.migration);
+    this.report.update({ challenge: this.#settlement.challenge });
+    this.#settlement.start((verdict) => this.#hear(verdict, true));
+  }
+
+  async #granted(grant: Grant): Promise<void> {
+    await this.#workplace.breakpoints.at('grant-received', this.#identity.migration);
+    this.#machine.dispatch({ type: 'grant', grant });
+  }
+
   /** QEMU has heard everything. Its state is `paused` at once; the loop is for versions that take a moment. */
   async #loaded(monitor: Monitor): Promise<void> {
     try {
       while ((await queryRunState(monitor)) === 'inmigrate') await sleep(1);
+      await this.#workplace.breakpoints.at('loaded', this.#identity.migration);
       this.#machine.dispatch({ type: 'loaded' });
     } catch (error) {
       this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
@@ -218,6 +309,7 @@ export class Incoming implements Side {
     try {
       // Repeated after a restart, when it may run already.
       if (runState === 'running' && (await queryRunState(vm.monitor)) !== 'running') await cont(vm.monitor);
+      await this.#workplace.breakpoints.at('running', this.#identity.migration);
       this.#machine.dispatch({ type: 'runs' });
     } catch (error) {
       await this.#wouldNotRun(vm, failureOf(error, 'hypervisor'));
@@ -243,7 +335,7 @@ export class Incoming implements Side {
     await announceSelf(vm.monitor).catch((error: unknown) => this.#log.warn({ err: error }, 'the network was not told where the VM is'));
     await this.#cpu.sample();
     await host.vms.adoptIncoming(vm);
-    if (this.#session) await closeSession(this.#session, this.#log);
+    if (this.#session) this.#peerKnows = await closeSession(this.#session, this.#log);
     await removeDirectory(host, this.#identity.migration);
   }
 
@@ -257,7 +349,8 @@ export class Incoming implements Side {
     if (state.at === 'receiving' && state.grant && this.report.value.phase !== 'granted') {
       this.#within(loadMs, { code: 'hypervisor', message: `QEMU did not load the VM within ${loadMs / 1000} s` });
     }
-    const phase = phaseOf(state);
+    if (state.at !== 'returning') this.#settlement.stop();
+    const phase = destinationPhase(state);
     if (phase && state.at !== 'ended') this.report.update({ phase });
   }
 
@@ -271,44 +364,21 @@ export class Incoming implements Side {
       await this.#session?.drop();
       await removeDirectory(this.#workplace.host, this.#identity.migration);
     }
-    const phase = phaseOf(state) ?? 'failed';
+    const phase = destinationPhase(state) ?? 'failed';
     const failure = state.failure && withAdvice(state.failure);
     this.#log.info({ phase, failure }, 'migration ended');
-    const result = this.#result();
+    const result = this.#session && resultOf(this.#session, this.#cpu);
     this.report.update({ phase, ...(result && { result }), ...(failure && { failure }) });
   }
 
-  #result(): AttemptReport['result'] | undefined {
-    const session = this.#session;
-    if (!session) return undefined;
-    return {
-      bytesOnWire: session.bytesOnWire,
-      records: session.statistics.sum('outRecords', 'inRecords'),
-      cpuSeconds: { qemu: this.#cpu.spent, transport: session.cpuSeconds },
-    };
-  }
-
-  #record(step: DestinationStep, more: { runState?: RunState; outcome?: DestinationOutcome } = {}): void {
-    const { migration, attempt, expiresAt } = this.#identity;
-    this.#workplace.host.journal.append({ role: 'destination', step, migration, attempt, expiresAt, vm: this.vmName, ...more });
+  #record(step: DestinationStep, more: Pick<DestinationRecord, 'runState' | 'outcome' | 'resolved' | 'heard'> = {}): void {
+    const { migration, attempt, expiresAt, peer } = this.#identity;
+    const record: DestinationRecord = { role: 'destination', step, migration, attempt, expiresAt, peer, vm: this.vmName, ...more };
+    this.#workplace.host.journal.append(record);
   }
 
   #within(ms: number, failure: Failure): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#machine.dispatch({ type: 'cancel', failure }), ms);
-  }
-}
-
-function phaseOf(state: DestinationState): MigrationPhase | undefined {
-  switch (state.at) {
-    case 'receiving':
-      return state.grant ? 'granted' : undefined;
-    case 'running':
-      return 'granted';
-    case 'discarding':
-      return undefined; // on its way to an end that is told when it is reached
-    case 'ended':
-      if (state.outcome === 'arrived') return 'completed';
-      return state.outcome === 'lost' ? 'lost' : phaseOfFailure(state.failure);
   }
 }

@@ -7,8 +7,12 @@ import {
   type IncomingRequest,
   type KeyOffer,
   type KeyRequest,
+  type LimitsChange,
   type OutgoingRequest,
+  type ResolveRequest,
   SealiftError,
+  type SettleAnswer,
+  type SettleRequest,
 } from '@sealift/contract';
 import { queryRunState } from '@sealift/hypervisor';
 import { Transport, type TransportOptions } from '@sealift/transport';
@@ -17,6 +21,7 @@ import { destinationRestart } from '../handover/destination.ts';
 import { type HandoverRecord, keyOf, lastRecords, liveRecords, type RunState } from '../handover/records.ts';
 import { sourceRestart } from '../handover/source.ts';
 import type { Vm } from '../vms/vm.ts';
+import { breakpointsIn, noBreakpoints } from './breakpoints.ts';
 import { Incoming } from './incoming.ts';
 import { KeyOffers } from './keys.ts';
 import { Outgoing } from './outgoing.ts';
@@ -39,7 +44,11 @@ class Book implements Attempts {
   constructor(host: AgentHost, options: Pick<TransportOptions, 'epochBits'>) {
     this.#host = host;
     const { threads, keylog } = host;
-    this.#workplace = { host, transport: new Transport({ ...options, threads, ...(keylog && { keylogFd: keylog.fd }) }) };
+    this.#workplace = {
+      host,
+      transport: new Transport({ ...options, threads, ...(keylog && { keylogFd: keylog.fd }) }),
+      breakpoints: host.breakpoints === undefined ? noBreakpoints : breakpointsIn(host.breakpoints),
+    };
     this.#seen = new Set(lastRecords(host.journal.records).keys());
   }
 
@@ -69,7 +78,8 @@ class Book implements Attempts {
     checkSpec(spec, 'destination', this.#host.identity, Date.now());
     this.#requireNew(spec);
     const key = this.#keys.unwrap(spec, request.key);
-    const side = new Incoming(this.#workplace, spec, { name: vm.name, vm: undefined });
+    const identity = { ...spec, peer: { ...spec.source, endpoint: request.peer } };
+    const side = new Incoming(this.#workplace, identity, { name: vm.name, vm: undefined });
     this.#add(spec, side);
     return side.start(request, key);
   }
@@ -85,7 +95,8 @@ class Book implements Attempts {
     this.#requireNew(spec);
     vm.requireSettled();
     const key = this.#keys.unwrap(spec, request.key);
-    const side = new Outgoing(this.#workplace, spec, { name: vm.name, vm, runState });
+    const identity = { ...spec, peer: { ...spec.destination, endpoint: request.peer } };
+    const side = new Outgoing(this.#workplace, identity, { name: vm.name, vm, runState });
     side.start(spec, key, request.endpoints);
     this.#add(spec, side);
     return side.report.value;
@@ -104,6 +115,30 @@ class Book implements Attempts {
     return side.report.value;
   }
 
+  async adjust(migration: string, change: LimitsChange): Promise<AttemptReport> {
+    const side = this.#side(migration);
+    await side.adjust(change);
+    return side.report.value;
+  }
+
+  async settle(migration: string, request: SettleRequest): Promise<SettleAnswer> {
+    return this.#attempt(migration, request.attempt).settle(request);
+  }
+
+  async resolve(migration: string, { attempt, keep }: ResolveRequest): Promise<AttemptReport> {
+    const side = this.#attempt(migration, attempt);
+    // A VM that has been moved since is not what this decision is about.
+    const last = [...lastRecords(this.#host.journal.records).values()].findLast(({ vm }) => vm === side.vmName);
+    if (last && last.migration !== migration) {
+      throw new SealiftError(
+        'wrong_state',
+        `${side.vmName} has been moved by migration ${last.migration} since; this one needs no decision`,
+      );
+    }
+    this.#host.log.warn({ migration, vm: side.vmName, keep }, 'an administrator decides a migration');
+    return side.resolve(keep);
+  }
+
   watch(migration: string, signal: AbortSignal): AsyncIterable<AttemptReport> {
     return this.#side(migration).report.watch(signal);
   }
@@ -120,6 +155,20 @@ class Book implements Attempts {
     const side = this.#sides.get(migration);
     if (!side) throw new SealiftError('not_found', `this host knows no migration ${migration}`);
     return side;
+  }
+
+  /** Also one whose report is not kept any more: the journal says how it ended. */
+  #attempt(migration: string, attempt: number): Side {
+    const side = this.#sides.get(migration) ?? this.#ended(keyOf({ migration, attempt }));
+    if (!side || side.report.value.attempt !== attempt) {
+      throw new SealiftError('not_found', `this host knows no attempt ${attempt} of migration ${migration}`);
+    }
+    return side;
+  }
+
+  #ended(key: string): Side | undefined {
+    const record = lastRecords(this.#host.journal.records).get(key);
+    return record?.step === 'ended' ? this.#sideOf(record).side : undefined;
   }
 
   #requireNew(attempt: { readonly migration: string; readonly attempt: number }): void {
@@ -141,22 +190,26 @@ class Book implements Attempts {
   }
 
   async #recoverOne(record: HandoverRecord): Promise<void> {
-    const { host } = this.#workplace;
-    const vm = host.vms.find(record.vm);
+    const { side, begin } = this.#sideOf(record);
+    this.#sides.set(record.migration, side);
+    await begin();
+    if (record.step === 'ended') return;
+    this.#host.log.warn({ migration: record.migration, vm: record.vm, step: record.step }, 'took up a migration again');
+  }
+
+  /** An attempt as its last record leaves it. @returns with what is to be done first */
+  #sideOf(record: HandoverRecord): { readonly side: Side; readonly begin: () => Promise<void> } {
+    const vm = this.#host.vms.find(record.vm);
     if (record.role === 'source') {
       const { state, effects } = sourceRestart(record.step, record.outcome);
       const side = new Outgoing(this.#workplace, record, { name: record.vm, vm, runState: record.runState }, state);
-      this.#sides.set(record.migration, side);
-      await side.resume(effects);
-    } else {
-      const { state, effects } = destinationRestart(record.step, record.runState, record.outcome);
-      const here = vm?.incoming === record.migration ? vm : undefined;
-      const side = new Incoming(this.#workplace, record, { name: record.vm, vm: here }, state);
-      this.#sides.set(record.migration, side);
-      await side.resume(effects);
+      return { side, begin: () => side.resume(effects) };
     }
-    if (record.step !== 'ended')
-      host.log.warn({ migration: record.migration, vm: record.vm, step: record.step }, 'took up a migration again');
+    const { state, effects } = destinationRestart(record.step, record.runState, record.outcome);
+    // From RUN on it is this host's; it may have been adopted just before the agent went down.
+    const here = vm?.incoming === record.migration || (record.step === 'run' && vm?.incoming === undefined) ? vm : undefined;
+    const side = new Incoming(this.#workplace, record, { name: record.vm, vm: here }, state);
+    return { side, begin: () => side.resume(effects) };
   }
 }
 

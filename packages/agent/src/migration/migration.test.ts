@@ -227,7 +227,7 @@ function defineTests(): void {
   it('refuses a spec that names another host, or has expired', async () => {
     await boot();
     const spec = testSpec(alpha, bravo);
-    const request = { spec, key: { ephemeral: '', sealed: '' }, vm: 'web', endpoints: ['127.0.0.2:8651'] };
+    const request = { spec, key: { ephemeral: '', sealed: '' }, vm: 'web', endpoints: ['127.0.0.2:8651'], peer: bravo.endpoint };
     const other = { ...spec, source: { name: 'alpha', keyHash: '0'.repeat(64) } };
     await assert.rejects(alpha.attempts.outgoing({ ...request, spec: other }), { code: 'invalid_request', message: /not this host/ });
     await assert.rejects(alpha.attempts.outgoing({ ...request, spec: { ...spec, expiresAt: 1 } }), { message: /expired/ });

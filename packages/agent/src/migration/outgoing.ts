@@ -2,17 +2,37 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AttemptReport, type MigrationPhase, type MigrationSpec, SealiftError } from '@sealift/contract';
-import { configureMigration, continueFromPreSwitchover, type QmpEvent, queryMigration, startOutgoing } from '@sealift/hypervisor';
+import {
+  type AttemptReport,
+  type Keep,
+  type LimitsChange,
+  type MigrationSpec,
+  SealiftError,
+  type SettleAnswer,
+  type SettleRequest,
+  type Verdict,
+} from '@sealift/contract';
+import {
+  configureMigration,
+  continueFromPreSwitchover,
+  type QmpEvent,
+  queryMigration,
+  setBandwidth,
+  startOutgoing,
+} from '@sealift/hypervisor';
 import { parseAddress, type Session } from '@sealift/transport';
 import type { Logger } from 'pino';
 import { Machine } from '../handover/machine.ts';
-import type { Failure, RunState, SourceOutcome, SourceStep } from '../handover/records.ts';
+import type { RunState, SourceRecord, SourceStep } from '../handover/records.ts';
 import { type SourceEffect, type SourceEvent, type SourceState, sourceStart, sourceStep } from '../handover/source.ts';
+import { Settlement } from '../settlement/settlement.ts';
 import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
+import { sourcePhase } from './phases.ts';
 import { ProgressMeter } from './progress.ts';
 import { Report } from './report.ts';
+import { Resolution, sourceHasDecided, sourceVerdict, undecidable } from './resolution.ts';
+import { type SwitchOver, sourceResult } from './result.ts';
 import { resumeAtSource } from './resume.ts';
 import {
   type AttemptIdentity,
@@ -20,7 +40,6 @@ import {
   closeSession,
   directoryOf,
   failureOf,
-  phaseOfFailure,
   QemuCpu,
   removeDirectory,
   type Side,
@@ -45,15 +64,19 @@ export class Outgoing implements Side {
   readonly #log: Logger;
   readonly #machine: Machine<SourceState, SourceEvent, SourceEffect>;
   readonly #cpu: QemuCpu;
+  readonly #settlement: Settlement;
+  readonly #resolution: Resolution;
   readonly #startedAt = performance.now();
   #spec: MigrationSpec | undefined;
   #session: Session | undefined;
   #meter: ProgressMeter | undefined;
+  #bandwidth: number | undefined;
   #deadline: NodeJS.Timeout | undefined;
   #ticker: NodeJS.Timeout | undefined;
   #stopListening: (() => void) | undefined;
-  #stoppedAt: bigint | undefined;
-  #runningAt: bigint | undefined;
+  readonly #times: SwitchOver = {};
+  /** The destination is known to know how it ended. */
+  #peerKnows = false;
 
   /** @param state where the machine is: {@link sourceStart}, or what the journal says after a restart */
   constructor(
@@ -70,7 +93,9 @@ export class Outgoing implements Side {
     this.#log = workplace.host.log.child({ migration: identity.migration, vm: vm.name, role: 'source' });
     this.#cpu = new QemuCpu(vm.vm?.pid);
     const { migration, attempt } = identity;
-    this.report = new Report({ migration, attempt, role: 'source', vm: vm.name, phase: phaseOf(state) ?? 'preparing' });
+    this.#settlement = new Settlement(workplace.host, { migration, attempt, vm: vm.name }, identity.peer, this.#log);
+    this.#resolution = new Resolution();
+    this.report = new Report({ migration, attempt, role: 'source', vm: vm.name, phase: sourcePhase(state) ?? 'preparing' });
     this.#machine = new Machine<SourceState, SourceEvent, SourceEffect>({
       state,
       step: sourceStep,
@@ -99,7 +124,7 @@ export class Outgoing implements Side {
         failed: ({ code, message }) => this.#machine.dispatch({ type: 'failed', failure: { code, message } }),
         control: (message) => {
           if (message.type === 'grant') return; // only a source grants
-          if (message.type === 'running') this.#runningAt ??= message.at;
+          if (message.type === 'running') this.#times.runningAt ??= message.at;
           this.#machine.dispatch({ type: message.type });
         },
       });
@@ -118,14 +143,7 @@ export class Outgoing implements Side {
       () => undefined,
     );
     void this.#vm?.exited.then(() => this.#machine.dispatch({ type: 'vm-gone' }));
-    this.#deadline = setTimeout(() => {
-      const seconds = spec.limits.deadlineMs / 1000;
-      const failure: Failure = {
-        code: 'migration_failed',
-        message: `not done within its deadline of ${seconds} s; the VM runs on at the source`,
-      };
-      this.#machine.dispatch({ type: 'cancel', failure });
-    }, spec.limits.deadlineMs);
+    this.#endBy(spec.limits.deadlineMs);
     this.report.update({ phase: 'connecting' });
   }
 
@@ -143,7 +161,35 @@ export class Outgoing implements Side {
     this.#machine.dispatch({ type: 'cancel', failure: cancelled });
   }
 
+  async adjust({ bandwidthBytesPerSecond, deadlineMs }: LimitsChange): Promise<void> {
+    const { at } = this.#machine.state;
+    if (at !== 'opening' && at !== 'copying') {
+      throw new SealiftError('wrong_state', `${this.vmName} is past copying (${this.report.value.phase}): no limit applies any more`);
+    }
+    if (bandwidthBytesPerSecond !== undefined) {
+      this.#bandwidth = bandwidthBytesPerSecond;
+      if (this.#ticker) await setBandwidth(this.#monitor(), bandwidthBytesPerSecond);
+    }
+    if (deadlineMs !== undefined) this.#endBy(deadlineMs);
+  }
+
+  settle({ challenge, statement }: SettleRequest): SettleAnswer {
+    if (statement) this.#hear(this.#settlement.believe(statement).verdict);
+    const verdict = sourceVerdict(this.#machine.state);
+    return verdict ? { statement: this.#settlement.say(verdict, challenge) } : {};
+  }
+
+  async resolve(keep: Keep): Promise<AttemptReport> {
+    const { state } = this.#machine;
+    const before = state.at === 'opening' || state.at === 'copying' || state.at === 'switching';
+    if (state.at === 'in-doubt') await this.#resolution.wait(() => this.#machine.dispatch({ type: keep === 'source' ? 'keep' : 'drop' }));
+    else if (before && keep === 'source') this.#machine.dispatch({ type: 'cancel', failure: cancelled });
+    else if (!sourceHasDecided(state, keep)) throw undecidable(this.vmName, state.at, keep, this.#identity.peer.name);
+    return this.report.value;
+  }
+
   async detach(): Promise<void> {
+    this.#settlement.stop();
     this.#stopTimers();
     await this.#session?.drop();
   }
@@ -152,7 +198,7 @@ export class Outgoing implements Side {
     const { host } = this.#workplace;
     switch (effect.type) {
       case 'journal':
-        await this.#journal(effect.step, effect.outcome);
+        await this.#journal(effect);
         return;
       case 'migrate':
         await this.#migrate();
@@ -173,28 +219,51 @@ export class Outgoing implements Side {
         await this.#resumeVm();
         return;
       case 'release':
+        await this.#workplace.breakpoints.at('releasing', this.#identity.migration);
         await this.#cpu.sample();
         if (this.#vm) await host.vms.release(this.#vm);
         this.#machine.dispatch({ type: 'released' });
         return;
       case 'close-channels':
-        if (this.#session) await closeSession(this.#session, this.#log);
+        if (this.#session) this.#peerKnows = await closeSession(this.#session, this.#log);
         return;
       case 'hold':
         this.#vm?.setMoving('in-doubt', this.#identity.migration);
+        this.#settlement.start((verdict) => this.#hear(verdict));
         // Where it was another channel that failed, RUNNING or ABORTED still comes on channel 0, if it comes at all.
         this.#deadline = setTimeout(() => void this.#session?.drop(), lastWordMs);
         return;
     }
   }
 
-  async #journal(step: SourceStep, outcome: SourceOutcome | undefined): Promise<void> {
+  #hear(verdict: Verdict): void {
+    if (verdict !== 'granted') this.#machine.dispatch({ type: verdict });
+  }
+
+  /** @param deadlineMs counted from the start of the attempt */
+  #endBy(deadlineMs: number): void {
+    clearTimeout(this.#deadline);
+    const message = `not done within its deadline of ${deadlineMs / 1000} s; the VM runs on at the source`;
+    const left = deadlineMs - (performance.now() - this.#startedAt);
+    this.#deadline = setTimeout(
+      () => this.#machine.dispatch({ type: 'cancel', failure: { code: 'migration_failed', message } }),
+      Math.max(0, left),
+    );
+  }
+
+  async #journal({ step, outcome, resolved }: Extract<SourceEffect, { type: 'journal' }>): Promise<void> {
     try {
-      this.#record(step, outcome);
+      this.#record(step, { ...(outcome && { outcome }), ...(resolved && { resolved }), ...(this.#peerKnows && { heard: true }) });
     } catch (error) {
-      // Only GRANT must not be acted on without its record: every other one repeats itself after a restart.
-      if (step === 'granted') throw error;
+      this.#resolution.failed(error);
+      // The record before these leads to the same.
+      if (step !== 'abandoned' && step !== 'ended') throw error;
       this.#log.error({ err: error, step }, 'the journal does not take records');
+    }
+    if (resolved) {
+      this.#log.warn({ step }, 'an administrator has settled the migration');
+      this.report.update({ resolved: step === 'resuming' ? 'source' : 'destination' });
+      this.#resolution.recorded();
     }
     if (step === 'ended') await this.#finish();
   }
@@ -210,7 +279,12 @@ export class Outgoing implements Side {
     await this.#cpu.sample();
     await this.#session.listenLocal(socket);
     const { bandwidthBytesPerSecond, downtimeMs, maxThrottlePercent } = spec.limits;
-    const settings = { multifdChannels: multifdChannels(spec), bandwidthBytesPerSecond, downtimeMs, maxThrottlePercent };
+    const settings = {
+      multifdChannels: multifdChannels(spec),
+      bandwidthBytesPerSecond: this.#bandwidth ?? bandwidthBytesPerSecond,
+      downtimeMs,
+      maxThrottlePercent,
+    };
     await configureMigration(monitor, { ...settings, role: 'source' });
     this.#stopListening = monitor.onEvent((event) => this.#heard(event));
     await startOutgoing(monitor, socket);
@@ -218,11 +292,17 @@ export class Outgoing implements Side {
   }
 
   #heard(event: QmpEvent): void {
-    if (event.name === 'STOP') this.#stoppedAt = event.receivedAt;
+    if (event.name === 'STOP') this.#times.stoppedAt = event.receivedAt;
     if (event.name !== 'MIGRATION') return;
     const { status } = event.data;
-    if (status === 'pre-switchover' || status === 'completed') this.#machine.dispatch({ type: status });
+    if (status === 'pre-switchover') void this.#preSwitchover();
+    else if (status === 'completed') this.#machine.dispatch({ type: status });
     else if (status === 'failed') void this.#qemuFailed();
+  }
+
+  async #preSwitchover(): Promise<void> {
+    await this.#workplace.breakpoints.at('paused', this.#identity.migration);
+    this.#machine.dispatch({ type: 'pre-switchover' });
   }
 
   async #qemuFailed(): Promise<void> {
@@ -241,7 +321,7 @@ export class Outgoing implements Side {
     // As often as it takes: whoever waits for the VM waits for this, and nobody else may run it.
     for (let wait = firstRetryMs; ; wait = Math.min(wait * 2, longestRetryMs)) {
       try {
-        await resumeAtSource(vm.monitor, this.#runState, this.#stoppedAt !== undefined);
+        await resumeAtSource(vm.monitor, this.#runState, this.#times.stoppedAt !== undefined);
         break;
       } catch (error) {
         this.#log.error({ err: error }, 'the VM could not be let run again at the source yet');
@@ -255,8 +335,9 @@ export class Outgoing implements Side {
     // The deadline is the grant's: the VM stands still meanwhile, and whoever holds the last bytes up must not keep it so.
     if (state.at === 'switching') clearInterval(this.#ticker);
     else if (state.at !== 'opening' && state.at !== 'copying') this.#stopTimers();
+    if (state.at !== 'in-doubt') this.#settlement.stop();
     if (state.at === 'ended') return; // told when everything is done, see #finish
-    const phase = phaseOf(state);
+    const phase = sourcePhase(state);
     if (!phase) return;
     this.#log.info({ phase }, 'migration');
     const progress = this.#meter?.sample(phase);
@@ -279,10 +360,10 @@ export class Outgoing implements Side {
     await this.#session?.drop();
     await removeDirectory(host, this.#identity.migration);
     if (state.outcome !== 'released') this.#vm?.setMoving(undefined);
-    const phase = phaseOf(state) ?? 'failed';
+    const phase = sourcePhase(state) ?? 'failed';
     const failure = state.failure && withAdvice(state.failure);
     this.#log.info({ phase, failure }, 'migration ended');
-    const result = this.#result();
+    const result = this.#session && sourceResult(this.#session, this.#cpu, { ...this.#times, startedAt: this.#startedAt });
     const progress = this.#meter?.sample(phase);
     this.report.update({
       phase,
@@ -292,25 +373,11 @@ export class Outgoing implements Side {
     });
   }
 
-  #result(): AttemptReport['result'] | undefined {
-    const session = this.#session;
-    if (!session) return undefined;
-    const rttMs = session.statistics.leastRtt / 1000;
-    const blackoutMs =
-      this.#stoppedAt !== undefined && this.#runningAt !== undefined ? Number(this.#runningAt - this.#stoppedAt) / 1e6 : undefined;
-    return {
-      migrationMs: Math.round(performance.now() - this.#startedAt),
-      ...(blackoutMs !== undefined && { switchOverMs: Math.max(0, blackoutMs - rttMs / 2), switchOverErrorMs: rttMs / 2 }),
-      bytesOnWire: session.bytesOnWire,
-      records: session.statistics.sum('outRecords', 'inRecords'),
-      cpuSeconds: { qemu: this.#cpu.spent, transport: session.cpuSeconds },
-    };
-  }
-
-  #record(step: SourceStep, outcome?: SourceOutcome): void {
-    const { migration, attempt, expiresAt } = this.#identity;
-    const record = { role: 'source', step, migration, attempt, expiresAt, vm: this.vmName, runState: this.#runState };
-    this.#workplace.host.journal.append(outcome ? { ...record, outcome } : record);
+  #record(step: SourceStep, more: Pick<SourceRecord, 'outcome' | 'resolved' | 'heard'> = {}): void {
+    const { migration, attempt, expiresAt, peer } = this.#identity;
+    const vm = this.vmName;
+    const record: SourceRecord = { role: 'source', step, migration, attempt, expiresAt, peer, vm, runState: this.#runState, ...more };
+    this.#workplace.host.journal.append(record);
   }
 
   #monitor() {
@@ -322,26 +389,5 @@ export class Outgoing implements Side {
     clearTimeout(this.#deadline);
     clearInterval(this.#ticker);
     if (this.#machine.state.at === 'ended') this.#stopListening?.();
-  }
-}
-
-function phaseOf(state: SourceState): MigrationPhase | undefined {
-  switch (state.at) {
-    case 'opening':
-      return 'connecting';
-    case 'copying':
-      return 'copying';
-    case 'switching':
-      return 'switching-over';
-    case 'granted':
-    case 'in-doubt':
-    case 'releasing':
-      return state.at;
-    case 'abandoning':
-    case 'resuming':
-      return undefined; // on its way to an end that is told when it is reached
-    case 'ended':
-      if (state.outcome === 'released') return 'completed';
-      return state.outcome === 'lost' ? 'lost' : phaseOfFailure(state.failure);
   }
 }

@@ -1,18 +1,20 @@
 /** What both sides of an attempt have in common: the host, the spec, the journal, the report. */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import type { MigrationPhase, MigrationSpec } from '@sealift/contract';
+import type { AttemptReport, Keep, LimitsChange, MigrationSpec, Peer, SettleAnswer, SettleRequest } from '@sealift/contract';
 import { cpuSeconds } from '@sealift/hypervisor';
 import type { Session, Transport } from '@sealift/transport';
 import type { Logger } from 'pino';
 import type { AgentHost } from '../attempts.ts';
 import type { Failure } from '../handover/records.ts';
+import type { Breakpoints } from './breakpoints.ts';
 import type { Report } from './report.ts';
 
 /** What an attempt works with. */
 export interface Workplace {
   readonly host: AgentHost;
   readonly transport: Transport;
+  readonly breakpoints: Breakpoints;
 }
 
 /** One side of one attempt, as the book of attempts keeps it. */
@@ -22,21 +24,24 @@ export interface Side {
   readonly report: Report;
   /** @throws SealiftError `wrong_state` after the grant */
   cancel(): void;
+  /** @throws SealiftError `wrong_state` at the destination, after the grant, and where it has ended */
+  adjust(change: LimitsChange): Promise<void>;
+  /** Hears what the other host says, and says what this one does. @throws SealiftError `not_authorised` for a statement that is not the other host's */
+  settle(request: SettleRequest): SettleAnswer;
+  /** An administrator's decision; recorded when this resolves. @throws SealiftError `wrong_state` where it is not in doubt here */
+  resolve(keep: Keep): Promise<AttemptReport>;
   /** The daemon ends: lets go of everything but the VM. */
   detach(): Promise<void>;
 }
 
-/** Which part of a spec an attempt is known by; it outlives the spec in the journal. */
-export type AttemptIdentity = Pick<MigrationSpec, 'migration' | 'attempt' | 'expiresAt'>;
+/** What an attempt is known by, and who has its other half; it outlives the spec in the journal. */
+export type AttemptIdentity = Pick<MigrationSpec, 'migration' | 'attempt' | 'expiresAt'> & { readonly peer: Peer };
 
 /** The sockets of a migration stand in a directory of its own. */
 export const directoryOf = (host: AgentHost, migration: string): string => path.join(host.runDirectory, migration);
 
 export const removeDirectory = (host: AgentHost, migration: string): Promise<void> =>
   rm(directoryOf(host, migration), { recursive: true, force: true });
-
-/** How an attempt that did not go through is called. */
-export const phaseOfFailure = (failure: Failure | undefined): MigrationPhase => (failure?.code === 'cancelled' ? 'cancelled' : 'failed');
 
 export const cancelled: Failure = { code: 'cancelled', message: 'cancelled; the VM runs on at the source' };
 
@@ -70,14 +75,22 @@ export class QemuCpu {
 /** How long channels may take to close in order when all is said and done. */
 const closeMs = 3_000;
 
-/** Ends a session whose handover is over. Whatever is not closed by then is dropped; nothing depends on it any more. */
-export async function closeSession(session: Session, log: Logger): Promise<void> {
+/**
+ * Ends a session whose handover is over. Whatever is not closed by then is dropped; nothing depends on it any more.
+ *
+ * @returns whether the other side has closed too, which it does only once it knows how the attempt ended
+ */
+export async function closeSession(session: Session, log: Logger): Promise<boolean> {
   session.close();
   const timer = setTimeout(() => {
     log.warn('the channels did not close in time');
     void session.drop();
   }, closeMs);
-  await session.ended.catch(() => undefined);
+  const closed = await session.ended.then(
+    () => true,
+    () => false,
+  );
   clearTimeout(timer);
   await session.drop();
+  return closed;
 }

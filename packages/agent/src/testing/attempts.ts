@@ -1,5 +1,5 @@
 /** A double of Attempts: it moves nothing, and says what it was asked. */
-import { type AttemptReport, type OutgoingRequest, SealiftError } from '@sealift/contract';
+import { type AttemptReport, type OutgoingRequest, SealiftError, type SettleAnswer } from '@sealift/contract';
 import type { AgentHost, Attempts } from '../attempts.ts';
 
 export class FakeAttempts implements Attempts {
@@ -40,6 +40,19 @@ export class FakeAttempts implements Attempts {
   }
 
   cancel(migration: string): Promise<AttemptReport> {
+    return this.get(migration);
+  }
+
+  adjust(migration: string): Promise<AttemptReport> {
+    return this.get(migration);
+  }
+
+  async settle(migration: string): Promise<SettleAnswer> {
+    await this.get(migration);
+    return {};
+  }
+
+  resolve(migration: string): Promise<AttemptReport> {
     return this.get(migration);
   }
 

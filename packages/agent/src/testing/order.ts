@@ -53,8 +53,19 @@ export async function order(
   const wrapFor = async (agent: RunningAgent, its: MigrationSpec): Promise<WrappedKey> =>
     wrap(key, Buffer.from((await agent.attempts.offerKey(its)).publicKey, 'base64url'), contextHash(toAttempt(its)));
   const { definition } = source.host.vms.vm(vm);
-  const { endpoints } = await destination.attempts.incoming({ spec: told, key: await wrapFor(destination, told), vm: definition });
-  return source.attempts.outgoing({ spec, key: await wrapFor(source, spec), vm, endpoints: [...(await between(endpoints))] });
+  const { endpoints } = await destination.attempts.incoming({
+    spec: told,
+    key: await wrapFor(destination, told),
+    vm: definition,
+    peer: source.endpoint,
+  });
+  return source.attempts.outgoing({
+    spec,
+    key: await wrapFor(source, spec),
+    vm,
+    endpoints: [...(await between(endpoints))],
+    peer: destination.endpoint,
+  });
 }
 
 /** The report once it has ended, or once `until` holds. */
