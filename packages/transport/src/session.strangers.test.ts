@@ -2,12 +2,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import type net from 'node:net';
 import { after, describe, it } from 'node:test';
 import { confirmBytes, m1Bytes, m2Bytes, recordType } from './constants.ts';
 import { Attacked } from './testing/attacked.ts';
 import type { Attack, Attacker, Unit } from './testing/attacker.ts';
-import { attackOn, exchanged, flipped, nothing } from './testing/attacks.ts';
+import { answerTo, attackOn, exchanged, flipped, nothing } from './testing/attacks.ts';
 import { Transport } from './transport.ts';
 
 const transports = [new Transport({ threads: 2 }), new Transport({ threads: 2 })] as const;
@@ -24,21 +23,12 @@ const m1Bits = [0, 8, 17 * 8, 23 * 8, 55 * 8, m1Bytes * 8 - 1];
 const m2Bits = [0, 31 * 8, 32 * 8, m2Bytes * 8 - 1];
 const bitsOf = (bits: readonly number[]) => bits.map((bit) => (unit: Unit) => flipped(unit.bytes, bit));
 
-/** Everything that comes until the other end closes. */
-async function answerTo(socket: net.Socket): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  socket.on('data', (part: Buffer) => parts.push(part)).on('end', () => socket.end());
-  // A reset is as good an end as any.
-  if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
-  return Buffer.concat(parts);
-}
-
 /** Sends the source's whole recorded side of a channel on a connection of the attacker's own. */
 async function replay(attacker: Attacker, recorded: readonly Unit[]): Promise<Buffer> {
-  const socket = await attacker.connect();
-  const answer = answerTo(socket);
-  for (const { bytes } of recorded) if (socket.writable) socket.write(bytes);
-  return answer;
+  return answerTo(
+    await attacker.connect(),
+    recorded.map(({ bytes }) => bytes),
+  );
 }
 
 const recordedOf = (attacker: Attacker, channel: number): readonly Unit[] => attacker.wireOf(channel)?.came['to destination'] ?? [];
@@ -77,8 +67,7 @@ const attacks: Record<string, () => Attack> = {
       // M1 is authentic and the channel is free, so there is an answer; CONFIRM proves another key than the one that it asks for.
       const [m2] = await once(thief, 'data');
       assert.equal(m2.length, m2Bytes);
-      thief.write(bytes);
-      assert.equal((await answerTo(thief)).length, 0);
+      assert.equal((await answerTo(thief, [bytes])).length, 0);
       return bytes;
     }),
   'a connection replayed whole, in the middle': () =>

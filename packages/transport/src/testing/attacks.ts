@@ -1,4 +1,5 @@
 /** What an attacker's scripts are put together from. */
+import type net from 'node:net';
 import type { Attack, Unit } from './attacker.ts';
 
 /** Which units an attack is for; what is left out matches anything. */
@@ -81,4 +82,14 @@ export function silence(which: Which, share: (length: number) => number): Attack
     silent = true;
     return unit.wire.stall();
   };
+}
+
+/** Sends bytes on a connection of the attacker's own. @returns everything that comes until the other end closes */
+export async function answerTo(socket: net.Socket, sent: readonly Uint8Array[]): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  socket.on('data', (part: Buffer) => parts.push(part)).on('end', () => socket.end());
+  for (const bytes of sent) if (socket.writable) socket.write(bytes);
+  // A reset is as good an end as any.
+  if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
+  return Buffer.concat(parts);
 }
