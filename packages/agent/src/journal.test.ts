@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import fc from 'fast-check';
 import { Journal, JournalCorrupt, JournalError } from './journal.ts';
+import { failJournal } from './testing/journal-faults.ts';
 
 const needsRoot = process.getuid?.() === 0 ? false : 'needs root: it mounts a tmpfs';
 
@@ -163,4 +164,55 @@ test('a directory that is not there is said with its errno', () => {
     () => Journal.open(join(dir, 'missing', 'journal')),
     (error) => error instanceof JournalError && error.errno === 'ENOENT',
   );
+});
+
+test('a record that the device may or may not have is taken back, and nothing more is taken before a restart', () => {
+  const journal = Journal.open(path);
+  journal.append('one');
+  {
+    using _ = failJournal(path, { call: 'fdatasync', errno: 'EIO' });
+    assert.throws(
+      () => journal.append('two'),
+      (error) => error instanceof JournalError && error.final && /brought to the device: EIO \(i\/o error\)/.test(error.message),
+    );
+  }
+  assert.throws(() => journal.append('three'), { name: 'JournalError', message: /since an earlier failure: EIO .*start the agent again/ });
+  assert.throws(() => journal.compact([]), { name: 'JournalError', message: /start the agent again/ });
+  assert.deepEqual(journal.records, ['one']);
+  journal.close();
+  assert.deepEqual(read(), ['one']);
+});
+
+test('a file system that has become read-only is said as such, and once it is writable again so is the journal', () => {
+  const journal = Journal.open(path);
+  {
+    using _ = failJournal(path, { call: 'write', errno: 'EROFS' });
+    assert.throws(() => journal.append('one'), {
+      name: 'JournalError',
+      message: new RegExp(
+        `${path} cannot be written: EROFS \\(read-only file system\\). Find out why .* read-only .*, repair it and mount it writable$`,
+      ),
+    });
+  }
+  journal.append('two');
+  journal.close();
+  assert.deepEqual(read(), ['two']);
+});
+
+test('a file that nobody may write is said with what to look at', (context) => {
+  const journal = Journal.open(path);
+  if (spawnSync('chattr', ['+i', path]).status !== 0) {
+    journal.close();
+    context.skip('this file system has no immutable files, or this is not root');
+    return;
+  }
+  try {
+    assert.throws(() => journal.append('one'), { name: 'JournalError', errno: 'EPERM', message: /lsattr/ });
+    assert.throws(() => Journal.open(path), { name: 'JournalError', errno: 'EPERM', message: /cannot be opened.*lsattr/ });
+  } finally {
+    execFileSync('chattr', ['-i', path]);
+  }
+  journal.append('two');
+  journal.close();
+  assert.deepEqual(read(), ['two']);
 });

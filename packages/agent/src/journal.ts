@@ -25,18 +25,25 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { getSystemErrorMessage } from 'node:util';
 import { crc32 } from 'node:zlib';
 
-/** The device refused a write: full (ENOSPC), read-only (EROFS), failing (EIO)… Nothing may be acted on that was to be recorded. */
+/**
+ * The device refused a write: full (ENOSPC), read-only (EROFS), failing (EIO)… Nothing may be acted on that was to be recorded. The message
+ * names the file and the errno, and ends with what an administrator does about it.
+ */
 export class JournalError extends Error {
   /** Such as `ENOSPC`. */
   readonly errno: string;
+  /** No record is accepted any more before the agent is started again. */
+  readonly final: boolean;
 
-  constructor(path: string, doing: string, cause: unknown) {
+  constructor(path: string, doing: string, cause: unknown, final = false) {
     const errno = errnoOf(cause);
-    super(`journal ${path}: ${doing}: ${errno}`, { cause });
+    super(`the journal ${path} ${doing}: ${errno}${wordsOf(cause)}. ${adviceOn(errno, dirname(path), final)}`, { cause });
     this.name = 'JournalError';
     this.errno = errno;
+    this.final = final;
   }
 }
 
@@ -66,6 +73,8 @@ export class Journal {
   #size: number;
   #sizeOfLive: number;
   #records: unknown[];
+  /** Nothing stands behind the last line that counts. */
+  #clean = true;
   /** Set once the file's state on the device is unknown; nothing is accepted after that. */
   #broken: unknown;
 
@@ -117,22 +126,26 @@ export class Journal {
    * Records, and returns once the device has confirmed it: one write and one fdatasync, a few tenths of a millisecond.
    * @param record anything that JSON carries
    * @throws JournalError; the record must then be taken as not written, and not acted on. After a failed fdatasync nobody can say
-   *   what the device holds (Linux drops the dirty pages), so every later append is refused until the agent is started again.
+   *   what the device holds (Linux drops the dirty pages): the line is taken back as far as that goes, so that an agent that starts again
+   *   does not read what was reported as refused, and every later append is refused until one does.
    */
   append(record: unknown): void {
-    if (this.#broken !== undefined) throw new JournalError(this.path, 'refuses records since an earlier failure', this.#broken);
+    this.#requireSound();
     const line = lineOf(this.#seq + 1, record);
     try {
+      if (!this.#clean) ftruncateSync(this.#fd, this.#size);
+      this.#clean = true;
       writeWhole(this.#fd, line);
     } catch (error) {
-      this.#takeBack(error);
+      this.#takeBack();
       throw new JournalError(this.path, 'cannot be written', error);
     }
     try {
       fdatasyncSync(this.#fd);
     } catch (error) {
+      this.#takeBack();
       this.#broken = error;
-      throw new JournalError(this.path, 'could not be brought to the device', error);
+      throw new JournalError(this.path, 'could not be brought to the device', error, true);
     }
     this.#seq += 1;
     this.#size += line.length;
@@ -145,7 +158,7 @@ export class Journal {
    * @throws JournalError; the old content then stands, unless the directory could not be synced
    */
   compact(live: readonly unknown[]): void {
-    if (this.#broken !== undefined) throw new JournalError(this.path, 'refuses records since an earlier failure', this.#broken);
+    this.#requireSound();
     const content = Buffer.concat(live.map((record, index) => lineOf(index + 1, record)));
     const next = `${this.path}.new`;
     const fd = attempt(next, 'cannot be created', () =>
@@ -170,7 +183,7 @@ export class Journal {
       syncDirectory(dirname(this.path));
     } catch (error) {
       this.#broken = error; // after a crash the name could lead to the old content: what is appended now would be gone
-      throw new JournalError(this.path, 'could not be brought to the device', error);
+      throw new JournalError(this.path, 'could not be brought to the device', error, true);
     }
   }
 
@@ -179,12 +192,16 @@ export class Journal {
     closeSync(this.#fd);
   }
 
+  #requireSound(): void {
+    if (this.#broken !== undefined) throw new JournalError(this.path, 'takes no records since an earlier failure', this.#broken, true);
+  }
+
   /** After a short write (a full device) part of a line stands there; the next append must not continue it. */
-  #takeBack(error: unknown): void {
+  #takeBack(): void {
     try {
       ftruncateSync(this.#fd, this.#size);
     } catch {
-      this.#broken = error;
+      this.#clean = false; // a read-only device takes nothing back either; the next append tries again first
     }
   }
 }
@@ -232,6 +249,22 @@ const attempt = <T>(path: string, doing: string, act: () => T): T => {
     throw new JournalError(path, doing, error);
   }
 };
+
+/** What helps, by the errno. @param final whether the agent has to be started again */
+const adviceOn = (errno: string, directory: string, final: boolean): string => {
+  const cure: Readonly<Record<string, string>> = {
+    ENOSPC: `Make room on the file system of ${directory}`,
+    EDQUOT: `Make room within the quota on the file system of ${directory}`,
+    EROFS: `Find out why the file system of ${directory} is read-only (dmesg), repair it and mount it writable`,
+    EPERM: 'Let the agent write that file: look at its attributes (lsattr) and owner',
+    EACCES: 'Let the agent write that file: look at its mode and owner, and at those of its directory',
+    EISDIR: 'A directory stands in its place: move it away',
+  };
+  return `${cure[errno] ?? `Look at the device under ${directory} (dmesg) and repair it`}${final ? ', then start the agent again' : ''}`;
+};
+
+const wordsOf = (error: unknown): string =>
+  error instanceof Error && 'errno' in error && typeof error.errno === 'number' ? ` (${getSystemErrorMessage(error.errno)})` : '';
 
 const errnoOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string'
