@@ -57,7 +57,7 @@ export interface Attempts {
   adjust(migration: string, change: LimitsChange): Promise<AttemptReport>;
   /** What the other host says of an attempt, and what this one says. @throws SealiftError `not_found`, `not_authorised` */
   settle(migration: string, request: SettleRequest): Promise<SettleAnswer>;
-  /** An administrator's decision, in the journal when this resolves. Repeats change nothing. @throws SealiftError `not_found`, `wrong_state` */
+  /** An administrator's decision: in the journal when this resolves, and a copy that the destination gave up is gone. Repeats change nothing. @throws SealiftError `not_found`, `wrong_state` */
   resolve(migration: string, request: ResolveRequest): Promise<AttemptReport>;
   /** The report as it is now, then each change until a final phase has been reported or `signal` aborts. */
   watch(migration: string, signal: AbortSignal): AsyncIterable<AttemptReport>;

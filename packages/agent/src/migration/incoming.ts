@@ -251,7 +251,6 @@ export class Incoming implements Side {
       'superseded: an administrator kept the copy at the source; the one here is removed and never runs again',
     );
     this.report.update({ resolved: 'source' });
-    this.#resolution.recorded();
   }
 
   /** @param fresh the source said it after this agent was back: an older GRANT may have been overtaken by an administrator */
@@ -369,6 +368,8 @@ export class Incoming implements Side {
     this.#log.info({ phase, failure }, 'migration ended');
     const result = this.#session && resultOf(this.#session, this.#cpu);
     this.report.update({ phase, ...(result && { result }), ...(failure && { failure }) });
+    // Whoever decided for the source is answered when nothing of the copy is left.
+    this.#resolution.done();
   }
 
   #record(step: DestinationStep, more: Pick<DestinationRecord, 'runState' | 'outcome' | 'resolved' | 'heard'> = {}): void {

@@ -263,7 +263,7 @@ export class Outgoing implements Side {
     if (resolved) {
       this.#log.warn({ step }, 'an administrator has settled the migration');
       this.report.update({ resolved: step === 'resuming' ? 'source' : 'destination' });
-      this.#resolution.recorded();
+      this.#resolution.done();
     }
     if (step === 'ended') await this.#finish();
   }

@@ -3,18 +3,19 @@ import { type Keep, SealiftError, type Verdict } from '@sealift/contract';
 import type { DestinationState } from '../handover/destination.ts';
 import type { SourceState } from '../handover/source.ts';
 
-/** Whoever orders it is answered once the journal has it, or has refused it. */
+/** Whoever orders it is answered once it is done, or the journal has refused it. */
 export class Resolution {
   #waiting: PromiseWithResolvers<void> | undefined;
 
   /** @param act makes the machine decide @throws JournalError */
   wait(act: () => void): Promise<void> {
     this.#waiting ??= Promise.withResolvers<void>();
+    const { promise } = this.#waiting; // the journal may have it before `act` returns
     act();
-    return this.#waiting.promise;
+    return promise;
   }
 
-  recorded(): void {
+  done(): void {
     this.#waiting?.resolve();
     this.#waiting = undefined;
   }

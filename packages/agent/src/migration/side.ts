@@ -28,7 +28,7 @@ export interface Side {
   adjust(change: LimitsChange): Promise<void>;
   /** Hears what the other host says, and says what this one does. @throws SealiftError `not_authorised` for a statement that is not the other host's */
   settle(request: SettleRequest): SettleAnswer;
-  /** An administrator's decision; recorded when this resolves. @throws SealiftError `wrong_state` where it is not in doubt here */
+  /** An administrator's decision. When this resolves the journal has it, and a copy that was to be given up at the destination is gone. @throws SealiftError `wrong_state` where it is not in doubt here */
   resolve(keep: Keep): Promise<AttemptReport>;
   /** The daemon ends: lets go of everything but the VM. */
   detach(): Promise<void>;
