@@ -3,15 +3,14 @@
  * attempt or migration. Epochs are 4 records long at both hosts, so that a small guest's migration has several.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, it, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, it } from 'node:test';
 import type { MigrationSpec } from '@sealift/contract';
 import { queryRunState } from '@sealift/hypervisor';
 import { type Attack, type Attacker, attackOn, exchanged, flipped, type Unit, type Which } from '@sealift/transport/testing';
 import { type AttackedMove, attackedMove } from '../testing/attacked-move.ts';
-import { isInside, needsRoot, runInNamespace } from '../testing/namespace.ts';
 import { testSpec } from '../testing/order.ts';
-import { nothingLeft, runsHere, TwoHosts } from '../testing/two-hosts.ts';
+import { nothingLeft, runsHere } from '../testing/two-hosts.ts';
+import { withTwoHosts } from '../testing/with-two-hosts.ts';
 
 const epochBits = 2;
 const [data, close, ping] = [0x02, 0x03, 0x10];
@@ -100,35 +99,26 @@ const earlier: Record<string, (spec: MigrationSpec, another: MigrationSpec) => M
   'an earlier attempt of the same migration': ({ migration }, another) => ({ ...another, migration, attempt: 2 }),
 };
 
-if (isInside()) defineTests();
-else test('migrations with records from elsewhere', { skip: needsRoot }, () => runInNamespace(fileURLToPath(import.meta.url)));
-
-function defineTests(): void {
-  let hosts: TwoHosts;
-  before(async () => {
-    hosts = await TwoHosts.open({ epochBits });
-  });
-  after(() => hosts[Symbol.asyncDispose]());
-
+withTwoHosts({ title: 'migrations with records from elsewhere', file: import.meta.url, epochBits }, (hosts) => {
   // Half a second or more: so slow that the attack is noticed long before the grant, after which the source's code is another.
   const limits = { bandwidthBytesPerSecond: 250_000 };
 
   /** The guest runs on at the source, and nothing is left of the attempt. */
   async function failing(spec: MigrationSpec, attack: Attack, at: Case['at'], code: string): Promise<AttackedMove> {
-    const { source, destination } = await hosts.endsOf('web');
-    const moved = await attackedMove({ hosts, source, destination, vm: 'web', spec, attack });
+    const { source, destination } = await hosts().endsOf('web');
+    const moved = await attackedMove({ hosts: hosts(), source, destination, vm: 'web', spec, attack });
     assert.deepEqual([moved.source.phase, moved.destination.phase], ['failed', 'failed'], moved.said);
     assert.equal(moved[at].failure?.code, code, moved.said);
     assert.equal(await queryRunState(source.host.vms.vm('web').monitor), 'running');
-    assert.deepEqual(hosts.left(source, 'web', spec.migration), runsHere);
-    assert.deepEqual(hosts.left(destination, 'web', spec.migration), nothingLeft);
+    assert.deepEqual(hosts().left(source, 'web', spec.migration), runsHere);
+    assert.deepEqual(hosts().left(destination, 'web', spec.migration), nothingLeft);
     assert.equal(moved.destinationQemu, false);
     assert.ok(!moved.ran.includes('destination'));
     return moved;
   }
 
   const newSpec = async (channels: number): Promise<MigrationSpec> => {
-    const { source, destination } = await hosts.endsOf('web');
+    const { source, destination } = await hosts().endsOf('web');
     return testSpec(source, destination, { channels, limits });
   };
 
@@ -152,4 +142,4 @@ function defineTests(): void {
       }
     }
   });
-}
+});

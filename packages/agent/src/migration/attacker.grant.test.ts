@@ -3,14 +3,13 @@
  * paused at the source, in doubt, until the hosts have settled it; it never runs twice. Each guest is a case's own, and all wait at once.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, it, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, it } from 'node:test';
 import { queryRunState } from '@sealift/hypervisor';
 import { type Attack, attackOn, flipped, nothing, silence, type Unit, type Which } from '@sealift/transport/testing';
 import { attackedMove } from '../testing/attacked-move.ts';
-import { isInside, needsRoot, runInNamespace } from '../testing/namespace.ts';
 import { testSpec } from '../testing/order.ts';
-import { nothingLeft, runsHere, TwoHosts } from '../testing/two-hosts.ts';
+import { nothingLeft, runsHere } from '../testing/two-hosts.ts';
+import { withTwoHosts } from '../testing/with-two-hosts.ts';
 
 const header = 16;
 const grant: Which = { direction: 'to destination', channel: 0, type: 0x11 };
@@ -48,24 +47,15 @@ const inDoubt: Record<string, Case> = {
   'RUNNING withheld, and everything after it': { attack: () => silence(running, () => 0), code: undefined },
 };
 
-if (isInside()) defineTests();
-else test('migrations attacked after the grant', { skip: needsRoot }, () => runInNamespace(fileURLToPath(import.meta.url)));
-
-function defineTests(): void {
-  let hosts: TwoHosts;
-  before(async () => {
-    hosts = await TwoHosts.open();
-  });
-  after(() => hosts[Symbol.asyncDispose]());
-
+withTwoHosts({ title: 'migrations attacked after the grant', file: import.meta.url }, (hosts) => {
   describe('the VM is paused at the source, in doubt, and nobody there can run it, after', { concurrency: true }, () => {
     for (const [i, [name, { attack, code }]] of Object.entries(inDoubt).entries()) {
       it(`${name}: ${code ? 'it runs nowhere' : 'it runs at the destination alone'}`, async () => {
         const vm = `doubt-${i}`;
-        const { source, destination } = await hosts.boot(vm);
+        const { source, destination } = await hosts().boot(vm);
         const spec = testSpec(source, destination);
         const until = ({ phase }: { phase: string }) => phase === 'in-doubt';
-        const moved = await attackedMove({ hosts, source, destination, vm, spec, attack: attack(), until });
+        const moved = await attackedMove({ hosts: hosts(), source, destination, vm, spec, attack: attack(), until });
         assert.equal(moved.source.phase, 'in-doubt', moved.said);
         assert.equal(moved.destination.failure?.code, code, moved.said);
         assert.equal(moved.destination.phase, code ? 'failed' : 'completed');
@@ -76,10 +66,10 @@ function defineTests(): void {
         assert.notEqual(await queryRunState(here.monitor), 'running');
         await assert.rejects(source.host.vms.start(vm), { code: 'migrating' });
         await assert.rejects(source.attempts.cancel(spec.migration), { code: 'wrong_state' });
-        assert.deepEqual(hosts.left(destination, vm, spec.migration), code ? nothingLeft : runsHere);
+        assert.deepEqual(hosts().left(destination, vm, spec.migration), code ? nothingLeft : runsHere);
         assert.equal(moved.destinationQemu, code === undefined);
         if (!code) assert.equal(await queryRunState(destination.host.vms.vm(vm).monitor), 'running');
       });
     }
   });
-}
+});

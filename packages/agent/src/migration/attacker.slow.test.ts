@@ -3,15 +3,14 @@
  * case's own, and all wait at once.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, it, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, it } from 'node:test';
 import type { AttemptReport, MigrationLimits, MigrationSpec } from '@sealift/contract';
 import { queryRunState } from '@sealift/hypervisor';
 import { type Attack, attackOn, nothing, silence, type Which } from '@sealift/transport/testing';
 import { attackedMove } from '../testing/attacked-move.ts';
-import { isInside, needsRoot, runInNamespace } from '../testing/namespace.ts';
 import { testSpec } from '../testing/order.ts';
-import { nothingLeft, runsHere, TwoHosts } from '../testing/two-hosts.ts';
+import { nothingLeft, runsHere } from '../testing/two-hosts.ts';
+import { withTwoHosts } from '../testing/with-two-hosts.ts';
 
 const [data, ping] = [0x02, 0x10];
 const always = Number.POSITIVE_INFINITY;
@@ -102,25 +101,16 @@ const cases: Record<string, Case> = {
   },
 };
 
-if (isInside()) defineTests();
-else test('migrations that an attacker holds up', { skip: needsRoot }, () => runInNamespace(fileURLToPath(import.meta.url)));
-
-function defineTests(): void {
-  let hosts: TwoHosts;
-  before(async () => {
-    hosts = await TwoHosts.open();
-  });
-  after(() => hosts[Symbol.asyncDispose]());
-
+withTwoHosts({ title: 'migrations that an attacker holds up', file: import.meta.url }, (hosts) => {
   /** The guest runs on at the source, and nothing is left of the attempt. */
   async function failing(vm: string, { attack, told, limits = {} }: Case, during?: (spec: MigrationSpec) => Promise<unknown>) {
-    const { source, destination } = await hosts.boot(vm);
+    const { source, destination } = await hosts().boot(vm);
     const spec = testSpec(source, destination, { limits });
     const more = { ...(told && { told: told(spec) }), ...(during && { during: () => during(spec) }) };
-    const moved = await attackedMove({ hosts, source, destination, vm, spec, attack, ...more });
+    const moved = await attackedMove({ hosts: hosts(), source, destination, vm, spec, attack, ...more });
     assert.equal(await queryRunState(source.host.vms.vm(vm).monitor), 'running');
-    assert.deepEqual(hosts.left(source, vm, spec.migration), runsHere);
-    assert.deepEqual(hosts.left(destination, vm, spec.migration), nothingLeft);
+    assert.deepEqual(hosts().left(source, vm, spec.migration), runsHere);
+    assert.deepEqual(hosts().left(destination, vm, spec.migration), nothingLeft);
     assert.equal(moved.destinationQemu, false);
     assert.ok(!moved.ran.includes('destination'));
     return moved;
@@ -148,10 +138,10 @@ function defineTests(): void {
       const each = { attack, source: 'cancelled', destination: 'peer', limits: slow };
       const moved = await failing('held-cancelled', each, async ({ migration }) => {
         await held.promise;
-        await hosts.alpha.attempts.cancel(migration);
+        await hosts().alpha.attempts.cancel(migration);
       });
       assert.deepEqual(outcome(moved.source), ['cancelled', 'cancelled'], moved.said);
       assert.deepEqual(outcome(moved.destination), ['failed', 'peer'], moved.said);
     });
   });
-}
+});

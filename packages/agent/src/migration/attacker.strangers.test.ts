@@ -4,16 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, describe, it, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, it } from 'node:test';
 import { queryRunState } from '@sealift/hypervisor';
 import { type Attack, Attacker, answerTo, attackOn, flipped, nothing, together, type Unit, type Which } from '@sealift/transport/testing';
 import type { ListenAddress } from '../options.ts';
 import type { RunningAgent } from '../run.ts';
 import { type AttackedMove, attackedMove } from '../testing/attacked-move.ts';
-import { isInside, needsRoot, runInNamespace } from '../testing/namespace.ts';
 import { order, testSpec } from '../testing/order.ts';
-import { nothingLeft, runsHere, TwoHosts } from '../testing/two-hosts.ts';
+import { nothingLeft, runsHere } from '../testing/two-hosts.ts';
+import { withTwoHosts } from '../testing/with-two-hosts.ts';
 
 const data = 0x02;
 const m1Bits = 87 * 8;
@@ -108,26 +107,17 @@ const attacks: Record<string, () => Attack> = {
     }),
 };
 
-if (isInside()) defineTests();
-else test('migrations with strangers around', { skip: needsRoot }, () => runInNamespace(fileURLToPath(import.meta.url)));
-
-function defineTests(): void {
-  let hosts: TwoHosts;
-  before(async () => {
-    hosts = await TwoHosts.open();
-  });
-  after(() => hosts[Symbol.asyncDispose]());
-
+withTwoHosts({ title: 'migrations with strangers around', file: import.meta.url }, (hosts) => {
   /** The guest arrives, and nothing is left of it where it came from. */
   async function arriving(attack: Attack, bandwidthBytesPerSecond = 0): Promise<AttackedMove> {
-    const { source, destination } = await hosts.endsOf('web');
+    const { source, destination } = await hosts().endsOf('web');
     const spec = testSpec(source, destination, { channels, limits: { bandwidthBytesPerSecond } });
-    const moved = await attackedMove({ hosts, source, destination, vm: 'web', spec, attack });
+    const moved = await attackedMove({ hosts: hosts(), source, destination, vm: 'web', spec, attack });
     assert.deepEqual([moved.source.phase, moved.destination.phase], ['completed', 'completed'], moved.said);
     assert.equal(moved.received, 'everything');
     assert.equal(await queryRunState(destination.host.vms.vm('web').monitor), 'running');
-    assert.deepEqual(hosts.left(source, 'web', spec.migration), nothingLeft);
-    assert.deepEqual(hosts.left(destination, 'web', spec.migration), runsHere);
+    assert.deepEqual(hosts().left(source, 'web', spec.migration), nothingLeft);
+    assert.deepEqual(hosts().left(destination, 'web', spec.migration), runsHere);
     return moved;
   }
 
@@ -138,7 +128,7 @@ function defineTests(): void {
   describe('whole connections of a migration that has ended', () => {
     it('replayed when no migration goes on: nobody answers', async () => {
       const { attacker } = await arriving(() => undefined);
-      const { source } = await hosts.endsOf('web'); // it was the destination
+      const { source } = await hosts().endsOf('web'); // it was the destination
       await using thief = await Attacker.open(portOf(source), () => undefined);
       await replay(thief, recordedOf(attacker));
     });
@@ -155,14 +145,14 @@ function defineTests(): void {
 
     for (const how of ['completed', 'failed'] as const) {
       it(`${how}, replayed after a restart of both agents with the same spec ordered again: refused by either, and nobody answers`, async () => {
-        const { source, destination } = await hosts.endsOf('web');
+        const { source, destination } = await hosts().endsOf('web');
         const spec = testSpec(source, destination, { channels, limits: { bandwidthBytesPerSecond: how === 'failed' ? 250_000 : 0 } });
         const attack = attackOn(copying, ({ bytes }) => (how === 'failed' ? flipped(bytes, 150) : bytes));
-        const moved = await attackedMove({ hosts, source, destination, vm: 'web', spec, attack });
+        const moved = await attackedMove({ hosts: hosts(), source, destination, vm: 'web', spec, attack });
         assert.deepEqual([moved.source.phase, moved.destination.phase], [how, how], moved.said);
         const definition = (how === 'failed' ? source : destination).host.vms.vm('web').definition;
 
-        const [from, to] = [await hosts.restart(source), await hosts.restart(destination)];
+        const [from, to] = [await hosts().restart(source), await hosts().restart(destination)];
         await assert.rejects(order(from, to, 'web', spec), { code: how === 'failed' ? 'already_exists' : 'not_found' });
         const key = { ephemeral: '', sealed: '' };
         const refused = { code: 'already_exists' };
@@ -174,7 +164,7 @@ function defineTests(): void {
         await using thief = await Attacker.open(portOf(to), () => undefined);
         await replay(thief, recordedOf(moved.attacker));
         // Also while another spec is live there.
-        const { source: next } = await hosts.endsOf('web');
+        const { source: next } = await hosts().endsOf('web');
         if (next === from) {
           await arriving(
             attackOn(copying, async (_, later) => {
@@ -183,10 +173,10 @@ function defineTests(): void {
             }),
           );
         }
-        const { source: at, destination: other } = await hosts.endsOf('web');
+        const { source: at, destination: other } = await hosts().endsOf('web');
         assert.equal(await queryRunState(at.host.vms.vm('web').monitor), 'running');
-        assert.deepEqual(hosts.left(other, 'web', spec.migration), nothingLeft);
+        assert.deepEqual(hosts().left(other, 'web', spec.migration), nothingLeft);
       });
     }
   });
-}
+});

@@ -8,14 +8,13 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, describe, it, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, it } from 'node:test';
 import { queryRunState } from '@sealift/hypervisor';
 import { type Attack, attackOn, flipped, late, nothing, type Unit, type Which } from '@sealift/transport/testing';
 import { attackedMove } from '../testing/attacked-move.ts';
-import { isInside, needsRoot, runInNamespace } from '../testing/namespace.ts';
 import { testSpec } from '../testing/order.ts';
-import { nothingLeft, runsHere, TwoHosts } from '../testing/two-hosts.ts';
+import { nothingLeft, runsHere } from '../testing/two-hosts.ts';
+import { withTwoHosts } from '../testing/with-two-hosts.ts';
 
 const [confirm, data, close, ping] = [0x01, 0x02, 0x03, 0x10];
 const header = 16;
@@ -105,28 +104,19 @@ const cases: Record<string, Case> = {
   'a byte behind CLOSE': found(() => attackOn(mainClose, ({ bytes }) => Buffer.concat([bytes, Buffer.of(0)]))),
 };
 
-if (isInside()) defineTests();
-else test('migrations with an attacker in their channels', { skip: needsRoot }, () => runInNamespace(fileURLToPath(import.meta.url)));
-
-function defineTests(): void {
-  let hosts: TwoHosts;
-  before(async () => {
-    hosts = await TwoHosts.open();
-  });
-  after(() => hosts[Symbol.asyncDispose]());
-
+withTwoHosts({ title: 'migrations with an attacker in their channels', file: import.meta.url }, (hosts) => {
   // Half a second or more: so slow that the attack is noticed long before the grant, after which the source's code is another.
   const limits = { bandwidthBytesPerSecond: 250_000 };
 
   async function check(vm: string, channels: number, { at, code, attack }: Case): Promise<void> {
-    const { source, destination } = await hosts.endsOf(vm);
+    const { source, destination } = await hosts().endsOf(vm);
     const spec = testSpec(source, destination, { channels, limits });
-    const moved = await attackedMove({ hosts, source, destination, vm, spec, attack: attack() });
+    const moved = await attackedMove({ hosts: hosts(), source, destination, vm, spec, attack: attack() });
     assert.deepEqual([moved.source.phase, moved.destination.phase], ['failed', 'failed'], moved.said);
     assert.equal(moved[at].failure?.code, code, moved.said);
     assert.equal(await queryRunState(source.host.vms.vm(vm).monitor), 'running');
-    assert.deepEqual(hosts.left(source, vm, spec.migration), runsHere);
-    assert.deepEqual(hosts.left(destination, vm, spec.migration), nothingLeft);
+    assert.deepEqual(hosts().left(source, vm, spec.migration), runsHere);
+    assert.deepEqual(hosts().left(destination, vm, spec.migration), nothingLeft);
     assert.equal(moved.destinationQemu, false);
     assert.ok(!moved.ran.includes('destination'));
   }
@@ -143,9 +133,12 @@ function defineTests(): void {
   });
 
   it('and the ear would hear it: in suite `none`, which does not promise it, a changed payload reaches QEMU', async () => {
-    const { source, destination } = await hosts.endsOf('clear');
+    const { source, destination } = await hosts().endsOf('clear');
     const spec = testSpec(source, destination, { suite: 'none', limits });
     const { attack } = changed(({ bytes }) => (bytes.length - tag) * 8 - 1, { ...main, channel: 2 });
-    await assert.rejects(attackedMove({ hosts, source, destination, vm: 'clear', spec, attack: attack() }), /QEMU got what was never sent/);
+    await assert.rejects(
+      attackedMove({ hosts: hosts(), source, destination, vm: 'clear', spec, attack: attack() }),
+      /QEMU got what was never sent/,
+    );
   });
-}
+});
