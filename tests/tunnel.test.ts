@@ -37,6 +37,15 @@ async function connect(bench: TunnelBench): Promise<net.Socket> {
   return socket.on('error', () => undefined);
 }
 
+/** Both processes of a tunnel, told apart by what `one` does, and a program connected at the end that sends. */
+async function connected(bench: TunnelBench, does: 'send' | 'receive'): Promise<{ one: Started; other: Started; socket: net.Socket }> {
+  const receiver = bench.receive();
+  const sender = await bench.send(receiver);
+  await sender.says(/ready/);
+  const [one, other] = does === 'send' ? [sender, receiver] : [receiver, sender];
+  return { one, other, socket: await connect(bench) };
+}
+
 const all = async (socket: net.Socket): Promise<Buffer> => {
   const parts: Buffer[] = [];
   for await (const part of socket) parts.push(part);
@@ -125,12 +134,8 @@ describe('a tunnel', () => {
       it(`is aborted by ${signal} at the end that ${stopped}s: nothing stays, and the other end fails`, async () => {
         await using bench = await TunnelBench.make();
         await serve(bench, (socket) => socket.resume());
-        const receiver = bench.receive();
-        const sender = await bench.send(receiver);
-        await sender.says(/ready/);
-        const socket = await connect(bench);
+        const { one, other, socket } = await connected(bench, stopped);
         socket.write('x');
-        const [one, other] = stopped === 'send' ? [sender, receiver] : [receiver, sender];
         // bin/sealift becomes the process itself by exec.
         one.child.kill(signal);
         assert.deepEqual([await one.ended, await other.ended], [status, 7]);
@@ -147,16 +152,12 @@ describe('a tunnel', () => {
     it(`fails when the end that ${killed}s is killed, and leaves no socket`, async () => {
       await using bench = await TunnelBench.make();
       await serve(bench, (socket) => socket.resume());
-      const receiver = bench.receive();
-      const sender = await bench.send(receiver);
-      await sender.says(/ready/);
-      const socket = await connect(bench);
+      const { one, other, socket } = await connected(bench, killed);
       socket.write('x');
-      const [one, other] = killed === 'send' ? [sender, receiver] : [receiver, sender];
       one.child.kill('SIGKILL');
       assert.deepEqual([await one.ended, await other.ended], ['SIGKILL', 7]);
       assert.equal(other.report.failure?.code, 'truncated');
-      if (other === sender) assert.equal(existsSync(bench.out), false);
+      if (killed === 'receive') assert.equal(existsSync(bench.out), false);
       assert.equal(String(await rest(socket)), '');
       assert.deepEqual(bench.processes, []);
     });
@@ -236,13 +237,9 @@ describe('a tunnel that falls silent', { concurrency: true, timeout: 240_000 }, 
       await using bench = await TunnelBench.make();
       const heard: number[] = [];
       await serve(bench, (socket) => socket.on('data', ({ length }) => heard.push(length)).on('end', () => socket.end()));
-      const receiver = bench.receive();
-      const sender = await bench.send(receiver);
-      await sender.says(/ready/);
-      const socket = await connect(bench);
+      const { one, other, socket } = await connected(bench, stopped);
       const written = flood(socket);
       while (heard.length < 100) await sleep(10);
-      const [one, other] = stopped === 'send' ? [sender, receiver] : [receiver, sender];
       one.child.kill('SIGSTOP');
       assert.equal(await other.ends(), 7);
       // Its host goes on to acknowledge, so it is not `stalled`.
