@@ -17,9 +17,9 @@ const lookAgainMs = 10;
 /**
  * `preparing` (destination) QEMU is there, and nothing listens yet; `paused` (source) the VM stands still, and the last of it has not been sent;
  * `grant-received` (destination) before it is acted on; `loaded` (destination) QEMU has everything, and RUN is not in the journal;
- * `running` (destination) the VM runs, and nobody has been told; `releasing` (source) RUNNING is in the journal, and QEMU is still there.
+ * `recorded` (destination) RUN is in the journal, and the VM does not run; `running` (destination) the VM runs, and nobody has been told; `releasing` (source) RUNNING is in the journal, and QEMU is still there.
  */
-export type Stage = 'preparing' | 'paused' | 'grant-received' | 'loaded' | 'running' | 'releasing';
+export type Stage = 'preparing' | 'paused' | 'grant-received' | 'loaded' | 'recorded' | 'running' | 'releasing';
 
 export interface Breakpoints {
   /** Resolves at once where nothing is to be held, which is always so unless the agent was started for a test. */

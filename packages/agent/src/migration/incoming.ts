@@ -38,6 +38,7 @@ import {
   closeSession,
   directoryOf,
   failureOf,
+  insist,
   QemuCpu,
   removeDirectory,
   type Side,
@@ -305,6 +306,7 @@ export class Incoming implements Side {
       this.#machine.dispatch({ type: 'vm-gone' });
       return;
     }
+    await this.#workplace.breakpoints.at('recorded', this.#identity.migration);
     try {
       // Repeated after a restart, when it may run already.
       if (runState === 'running' && (await queryRunState(vm.monitor)) !== 'running') await cont(vm.monitor);
@@ -333,7 +335,11 @@ export class Incoming implements Side {
     if (!vm) return;
     await announceSelf(vm.monitor).catch((error: unknown) => this.#log.warn({ err: error }, 'the network was not told where the VM is'));
     await this.#cpu.sample();
-    await host.vms.adoptIncoming(vm);
+    // The VM runs here, and an agent that starts again must not take it for one that never came.
+    await insist(
+      () => host.vms.adoptIncoming(vm),
+      (error) => this.#log.error({ err: error }, 'the VM runs here, and its definition cannot be saved yet'),
+    );
     if (this.#session) this.#peerKnows = await closeSession(this.#session, this.#log);
     await removeDirectory(host, this.#identity.migration);
   }

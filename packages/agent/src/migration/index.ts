@@ -54,11 +54,7 @@ class Book implements Attempts {
 
   async recover(): Promise<void> {
     for (const record of lastRecords(this.#host.journal.records).values()) await this.#recoverOne(record);
-    // What was being prepared when the agent went down, before its record was there.
-    for (const vm of this.#host.vms.list()) {
-      const known = [...this.#sides.values()].some((side) => side.vmName === vm.name && side.report.value.migration === vm.incoming);
-      if (vm.incoming !== undefined && !known) await this.#host.vms.discard(vm);
-    }
+    for (const vm of this.#host.vms.list()) if (vm.incoming !== undefined && vm.moving === 'moving-in') await this.#recoverStray(vm);
     for (const name of await readdir(this.#host.runDirectory)) await removeDirectory(this.#host, name);
   }
 
@@ -195,6 +191,14 @@ class Book implements Attempts {
     await begin();
     if (record.step === 'ended') return;
     this.#host.log.warn({ migration: record.migration, vm: record.vm, step: record.step }, 'took up a migration again');
+  }
+
+  /** A VM that still carries the mark of a migration, although the journal has no unfinished one of it. */
+  async #recoverStray(vm: Vm): Promise<void> {
+    // It came, and the mark could not be taken off; or the journal was moved away, and it runs all the same.
+    const runs = vm.pid !== undefined && (await queryRunState(vm.monitor).catch(() => undefined)) === 'running';
+    this.#host.log.warn({ vm: vm.name, migration: vm.incoming, runs }, 'a VM was left by a migration that is over; kept where it runs');
+    await (runs ? this.#host.vms.adoptIncoming(vm) : this.#host.vms.discard(vm));
   }
 
   /** An attempt as its last record leaves it. @returns with what is to be done first */

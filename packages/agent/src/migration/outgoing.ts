@@ -12,14 +12,7 @@ import {
   type SettleRequest,
   type Verdict,
 } from '@sealift/contract';
-import {
-  configureMigration,
-  continueFromPreSwitchover,
-  type QmpEvent,
-  queryMigration,
-  setBandwidth,
-  startOutgoing,
-} from '@sealift/hypervisor';
+import { continueFromPreSwitchover, type QmpEvent, queryMigration, startOutgoing } from '@sealift/hypervisor';
 import { parseAddress, type Session } from '@sealift/transport';
 import type { Logger } from 'pino';
 import { Machine } from '../handover/machine.ts';
@@ -28,6 +21,7 @@ import { type SourceEffect, type SourceEvent, type SourceState, sourceStart, sou
 import { Settlement } from '../settlement/settlement.ts';
 import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
+import { CopyLimits, checkDeadline, noLimitsLeft } from './copy-limits.ts';
 import { sourcePhase } from './phases.ts';
 import { ProgressMeter } from './progress.ts';
 import { Report } from './report.ts';
@@ -40,6 +34,8 @@ import {
   closeSession,
   directoryOf,
   failureOf,
+  firstRetryMs,
+  longestRetryMs,
   QemuCpu,
   removeDirectory,
   type Side,
@@ -48,8 +44,8 @@ import {
 import { multifdChannels, toAttempt } from './spec.ts';
 
 const progressMs = 250;
-const firstRetryMs = 250;
-const longestRetryMs = 5_000;
+/** Each pass is looked at as it begins, where they are not this short. */
+const leastProgressMs = 50;
 /** A destination has decided by then: its own time for loading is shorter. */
 const lastWordMs = 90_000;
 
@@ -70,7 +66,8 @@ export class Outgoing implements Side {
   #spec: MigrationSpec | undefined;
   #session: Session | undefined;
   #meter: ProgressMeter | undefined;
-  #bandwidth: number | undefined;
+  #limits: CopyLimits | undefined;
+  #lookedAt = 0;
   #deadline: NodeJS.Timeout | undefined;
   #ticker: NodeJS.Timeout | undefined;
   #stopListening: (() => void) | undefined;
@@ -133,7 +130,8 @@ export class Outgoing implements Side {
       this.#vm?.setMoving(undefined);
       throw error;
     }
-    this.#meter = new ProgressMeter(this.#session);
+    this.#limits = new CopyLimits(spec.limits, { vm: this.vmName, host: this.#workplace.host.identity.name }, this.#log);
+    this.#meter = new ProgressMeter(this.#session, this.#limits);
     this.#session.confirmed.then(
       () => this.#machine.dispatch({ type: 'confirmed' }),
       () => undefined,
@@ -161,16 +159,17 @@ export class Outgoing implements Side {
     this.#machine.dispatch({ type: 'cancel', failure: cancelled });
   }
 
-  async adjust({ bandwidthBytesPerSecond, deadlineMs }: LimitsChange): Promise<void> {
+  async adjust(change: LimitsChange): Promise<void> {
     const { at } = this.#machine.state;
-    if (at !== 'opening' && at !== 'copying') {
-      throw new SealiftError('wrong_state', `${this.vmName} is past copying (${this.report.value.phase}): no limit applies any more`);
+    if (!this.#limits || (at !== 'opening' && at !== 'copying' && at !== 'switching')) {
+      throw noLimitsLeft(this.vmName, this.#workplace.host.identity.name, this.report.value);
     }
-    if (bandwidthBytesPerSecond !== undefined) {
-      this.#bandwidth = bandwidthBytesPerSecond;
-      if (this.#ticker) await setBandwidth(this.#monitor(), bandwidthBytesPerSecond);
+    const { deadlineMs } = change;
+    if (deadlineMs !== undefined) {
+      checkDeadline(this.vmName, this.#identity.migration, deadlineMs, performance.now() - this.#startedAt);
+      this.#endBy(deadlineMs);
     }
-    if (deadlineMs !== undefined) this.#endBy(deadlineMs);
+    await this.#limits.change(change);
   }
 
   settle({ challenge, statement }: SettleRequest): SettleAnswer {
@@ -272,26 +271,20 @@ export class Outgoing implements Side {
     const { host } = this.#workplace;
     const monitor = this.#monitor();
     const spec = this.#spec;
-    if (!spec || !this.#session) throw new SealiftError('internal', 'no session');
+    if (!spec || !this.#session || !this.#limits) throw new SealiftError('internal', 'no session');
     const directory = directoryOf(host, spec.migration);
     const socket = path.join(directory, 'out');
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await this.#cpu.sample();
     await this.#session.listenLocal(socket);
-    const { bandwidthBytesPerSecond, downtimeMs, maxThrottlePercent } = spec.limits;
-    const settings = {
-      multifdChannels: multifdChannels(spec),
-      bandwidthBytesPerSecond: this.#bandwidth ?? bandwidthBytesPerSecond,
-      downtimeMs,
-      maxThrottlePercent,
-    };
-    await configureMigration(monitor, { ...settings, role: 'source' });
+    await this.#limits.apply(monitor, multifdChannels(spec));
     this.#stopListening = monitor.onEvent((event) => this.#heard(event));
     await startOutgoing(monitor, socket);
     this.#ticker = setInterval(() => void this.#tick(), progressMs);
   }
 
   #heard(event: QmpEvent): void {
+    if (event.name === 'MIGRATION_PASS') void this.#tick();
     if (event.name === 'STOP') this.#times.stoppedAt = event.receivedAt;
     if (event.name !== 'MIGRATION') return;
     const { status } = event.data;
@@ -345,10 +338,18 @@ export class Outgoing implements Side {
   }
 
   async #tick(): Promise<void> {
+    const now = performance.now();
+    if (now - this.#lookedAt < leastProgressMs) return;
+    this.#lookedAt = now;
     const state = await queryMigration(this.#monitor()).catch(() => undefined);
     if (this.#machine.state.at !== 'copying' || !state) return;
     const progress = this.#meter?.sample('copying', state);
-    if (progress) this.report.update({ progress });
+    if (!progress) return;
+    this.report.update({ progress });
+    const failure = await this.#limits?.look(state, progress).catch((error: unknown) => {
+      this.#log.warn({ err: error }, 'QEMU did not take the new switch-over budget');
+    });
+    if (failure) this.#machine.dispatch({ type: 'cancel', failure });
   }
 
   /** Everything is as it will be: nothing is left of the attempt but its result. */

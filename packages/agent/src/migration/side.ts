@@ -1,6 +1,7 @@
 /** What both sides of an attempt have in common: the host, the spec, the journal, the report. */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AttemptReport, Keep, LimitsChange, MigrationSpec, Peer, SettleAnswer, SettleRequest } from '@sealift/contract';
 import { cpuSeconds } from '@sealift/hypervisor';
 import type { Session, Transport } from '@sealift/transport';
@@ -36,6 +37,23 @@ export interface Side {
 
 /** What an attempt is known by, and who has its other half; it outlives the spec in the journal. */
 export type AttemptIdentity = Pick<MigrationSpec, 'migration' | 'attempt' | 'expiresAt'> & { readonly peer: Peer };
+
+/** For what has to succeed in the end, from the first failure on. */
+export const firstRetryMs = 250;
+export const longestRetryMs = 5_000;
+
+/** As often as it takes. @param failed told of each failure */
+export async function insist(action: () => Promise<void>, failed: (error: unknown) => void): Promise<void> {
+  for (let wait = firstRetryMs; ; wait = Math.min(wait * 2, longestRetryMs)) {
+    try {
+      await action();
+      return;
+    } catch (error) {
+      failed(error);
+      await sleep(wait, undefined, { ref: false });
+    }
+  }
+}
 
 /** The sockets of a migration stand in a directory of its own. */
 export const directoryOf = (host: AgentHost, migration: string): string => path.join(host.runDirectory, migration);
