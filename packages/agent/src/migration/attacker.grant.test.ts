@@ -1,15 +1,21 @@
 /**
  * As attacker.test.ts, but the attack comes when the source has given the VM up: on GRANT, or on the answer to it. The VM may then have to stay
- * paused at the source, in doubt, until the hosts have settled it; it never runs twice. Each guest is a case's own, and all wait at once.
+ * paused at the source, in doubt, until the hosts have settled it; it never runs twice. Here they do not reach each other but over the attacked
+ * line, so that what is in doubt stays so until somebody carries the destination's statement. Each guest is a case's own, and all wait at once.
  */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { queryRunState } from '@sealift/hypervisor';
 import { type Attack, attackOn, flipped, nothing, silence, type Unit, type Which } from '@sealift/transport/testing';
+import type { RunningAgent } from '../run.ts';
 import { attackedMove } from '../testing/attacked-move.ts';
-import { testSpec } from '../testing/order.ts';
+import { follow, testSpec } from '../testing/order.ts';
 import { nothingLeft, runsHere } from '../testing/two-hosts.ts';
 import { withTwoHosts } from '../testing/with-two-hosts.ts';
+
+/** Nobody answers there. */
+const apart = (agent: RunningAgent): RunningAgent => ({ ...agent, endpoint: '127.0.0.9:1' });
 
 const header = 16;
 const grant: Which = { direction: 'to destination', channel: 0, type: 0x11 };
@@ -48,11 +54,14 @@ const inDoubt: Record<string, Case> = {
 };
 
 withTwoHosts({ title: 'migrations attacked after the grant', file: import.meta.url }, (hosts) => {
-  describe('the VM is paused at the source, in doubt, and nobody there can run it, after', { concurrency: true }, () => {
+  describe('the VM is paused at the source, in doubt, and nobody there can run it until the destination is heard, after', {
+    concurrency: true,
+  }, () => {
     for (const [i, [name, { attack, code }]] of Object.entries(inDoubt).entries()) {
       it(`${name}: ${code ? 'it runs nowhere' : 'it runs at the destination alone'}`, async () => {
         const vm = `doubt-${i}`;
-        const { source, destination } = await hosts().boot(vm);
+        const ends = await hosts().boot(vm);
+        const [source, destination] = [apart(ends.source), apart(ends.destination)];
         const spec = testSpec(source, destination);
         const until = ({ phase }: { phase: string }) => phase === 'in-doubt';
         const moved = await attackedMove({ hosts: hosts(), source, destination, vm, spec, attack: attack(), until });
@@ -69,6 +78,14 @@ withTwoHosts({ title: 'migrations attacked after the grant', file: import.meta.u
         assert.deepEqual(hosts().left(destination, vm, spec.migration), code ? nothingLeft : runsHere);
         assert.equal(moved.destinationQemu, code === undefined);
         if (!code) assert.equal(await queryRunState(destination.host.vms.vm(vm).monitor), 'running');
+
+        const challenge = randomBytes(16).toString('base64url');
+        const { statement } = await destination.attempts.settle(spec.migration, { attempt: 1, challenge });
+        await source.attempts.settle(spec.migration, { attempt: 1, challenge, ...(statement && { statement }) });
+        const settled = await follow(source, spec.migration);
+        assert.equal(settled.phase, code ? 'failed' : 'completed', settled.failure?.message);
+        assert.deepEqual(hosts().left(source, vm, spec.migration), code ? runsHere : nothingLeft);
+        if (code) assert.equal(await queryRunState(source.host.vms.vm(vm).monitor), 'running');
       });
     }
   });

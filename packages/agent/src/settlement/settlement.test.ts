@@ -1,15 +1,14 @@
 /** Two agents with real QEMUs settle between themselves what became of a VM whose handover was cut short. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, it } from 'node:test';
 import { type AttemptReport, type Keep, type MigrationSpec, SealiftError } from '@sealift/contract';
 import { queryRunState } from '@sealift/hypervisor';
 import { formatAddress, parseAddress } from '@sealift/transport';
 import { type Attack, Attacker, attackOn, nothing, type Unit, type Which } from '@sealift/transport/testing';
 import type { RunningAgent } from '../run.ts';
-import { isInside, needsRoot, runInNamespace } from '../testing/namespace.ts';
 import { follow, order, testSpec } from '../testing/order.ts';
-import { nothingLeft, runsHere, TwoHosts } from '../testing/two-hosts.ts';
+import { nothingLeft, runsHere } from '../testing/two-hosts.ts';
+import { withTwoHosts } from '../testing/with-two-hosts.ts';
 
 const grant: Which = { direction: 'to destination', channel: 0, type: 0x11 };
 const running: Which = { direction: 'to source', channel: 0, type: 0x12 };
@@ -24,16 +23,7 @@ const broken = ({ wire }: Unit): Buffer => {
 const grantCut = (): Attack => attackOn(grant, broken);
 const runningCut = (): Attack => attackOn(running, broken);
 
-if (isInside()) defineTests();
-else test('attempts in doubt between two agents', { skip: needsRoot }, () => runInNamespace(fileURLToPath(import.meta.url)));
-
-function defineTests(): void {
-  let hosts: TwoHosts;
-  before(async () => {
-    hosts = await TwoHosts.open();
-  });
-  after(() => hosts[Symbol.asyncDispose]());
-
+withTwoHosts({ title: 'attempts in doubt between two agents', file: import.meta.url }, (hosts) => {
   interface Move {
     readonly vm: string;
     readonly source: RunningAgent;
@@ -43,7 +33,7 @@ function defineTests(): void {
 
   /** Orders a move through an attacker; the agents cannot reach each other's API where `apart`. */
   const move = async (vm: string, attack: Attack, apart: boolean, during: (move: Move) => Promise<void>): Promise<void> => {
-    const { source, destination } = await hosts.boot(vm);
+    const { source, destination } = await hosts().boot(vm);
     const spec = testSpec(source, destination);
     let attacker: Attacker | undefined;
     const seenFrom = (agent: RunningAgent): RunningAgent => (apart ? { ...agent, endpoint: nowhere } : agent);
@@ -63,13 +53,13 @@ function defineTests(): void {
 
   const runsAtSourceOnly = async ({ vm, source, destination, spec }: Move): Promise<void> => {
     assert.equal(await queryRunState(source.host.vms.vm(vm).monitor), 'running');
-    assert.deepEqual(hosts.left(source, vm, spec.migration), runsHere);
-    assert.deepEqual(hosts.left(destination, vm, spec.migration), nothingLeft);
+    assert.deepEqual(hosts().left(source, vm, spec.migration), runsHere);
+    assert.deepEqual(hosts().left(destination, vm, spec.migration), nothingLeft);
   };
   const runsAtDestinationOnly = async ({ vm, source, destination, spec }: Move): Promise<void> => {
     assert.equal(await queryRunState(destination.host.vms.vm(vm).monitor), 'running');
-    assert.deepEqual(hosts.left(destination, vm, spec.migration), runsHere);
-    assert.deepEqual(hosts.left(source, vm, spec.migration), nothingLeft);
+    assert.deepEqual(hosts().left(destination, vm, spec.migration), runsHere);
+    assert.deepEqual(hosts().left(source, vm, spec.migration), nothingLeft);
   };
 
   describe('which reach each other', () => {
@@ -123,7 +113,7 @@ function defineTests(): void {
     it('also after both agents were restarted', () =>
       move('relay-restart', grantCut(), true, async ({ vm, source, destination, spec }) => {
         await Promise.all([inDoubt(source, spec), follow(destination, spec.migration)]);
-        const [from, to] = [await hosts.restart(source), await hosts.restart(destination)];
+        const [from, to] = [await hosts().restart(source), await hosts().restart(destination)];
         assert.equal((await from.attempts.get(spec.migration)).phase, 'in-doubt');
         assert.equal(from.host.vms.vm(vm).state, 'in-doubt');
         await assert.rejects(from.host.vms.start(vm), { code: 'migrating' });
@@ -149,7 +139,7 @@ function defineTests(): void {
         assert.equal((await follow(source, spec.migration)).phase, 'failed');
         assert.equal(await queryRunState(source.host.vms.vm(vm).monitor), 'running');
         await assert.rejects(decide(source, spec, 'destination'), refused('wrong_state'));
-        const to = await hosts.restart(destination);
+        const to = await hosts().restart(destination);
         await decide(to, spec, 'source');
         assert.match((await to.attempts.get(spec.migration)).failure?.message ?? '', /superseded/);
         await runsAtSourceOnly({ ...moving, destination: to });
@@ -174,7 +164,7 @@ function defineTests(): void {
       }));
 
     it('and cannot where nothing is in doubt, or the VM has been moved since', async () => {
-      const { source, destination } = await hosts.boot('settled');
+      const { source, destination } = await hosts().boot('settled');
       const spec = testSpec(source, destination, { limits: { bandwidthBytesPerSecond: 250_000 } });
       await order(source, destination, 'settled', spec);
       await follow(source, spec.migration, ({ phase }) => phase === 'copying');
@@ -193,4 +183,4 @@ function defineTests(): void {
       assert.equal(await queryRunState(source.host.vms.vm('settled').monitor), 'running');
     });
   });
-}
+});
