@@ -8,6 +8,7 @@ import { createLog } from '../packages/agent/src/log.ts';
 import { createAttempts } from '../packages/agent/src/migration/index.ts';
 import { checkOptions } from '../packages/agent/src/options.ts';
 import { runAgent } from '../packages/agent/src/run.ts';
+import { bareVm } from '../packages/agent/src/testing/bare-vm.ts';
 import { TestAuthority } from '../packages/agent/src/testing/certificates.ts';
 import { connectAgent } from '../packages/agent/src/testing/client.ts';
 import { isInside, needsRoot, runInNamespace } from '../packages/agent/src/testing/namespace.ts';
@@ -32,16 +33,7 @@ else {
     const agent = await runAgent(options, createAttempts, '0.0.0-test', createLog({ daemon: 'agent' }, 'silent'));
     return {
       client: connectAgent('127.0.0.1:8652', 'alpha', manager),
-      definition: (name) => ({
-        name,
-        memoryMiB: 64,
-        vcpus: 1,
-        cpuModel: 'qemu64',
-        machine: 'pc-q35-7.2',
-        disks: [],
-        nics: [],
-        encryption: 'opportunistic' as const,
-      }),
+      definition: (name) => bareVm(name, { encryption: 'opportunistic' }),
       close: async () => {
         for (const vm of agent.host.vms.list()) await agent.host.vms.discard(vm);
         await agent.stop();

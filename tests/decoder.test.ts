@@ -13,6 +13,7 @@ import { createLog } from '../packages/agent/src/log.ts';
 import { createAttempts } from '../packages/agent/src/migration/index.ts';
 import { checkOptions } from '../packages/agent/src/options.ts';
 import { type RunningAgent, runAgent } from '../packages/agent/src/run.ts';
+import { bareVm } from '../packages/agent/src/testing/bare-vm.ts';
 import { TestAuthority } from '../packages/agent/src/testing/certificates.ts';
 import { isInside, needsRoot, runInNamespace } from '../packages/agent/src/testing/namespace.ts';
 import { follow, order, testSpec } from '../packages/agent/src/testing/order.ts';
@@ -99,8 +100,8 @@ function defineTests(): void {
       let bytes: number[];
 
       before(async () => {
-        const definition = { name: `vm-${suite}`, memoryMiB: 64, vcpus: 1, cpuModel: 'qemu64', machine: 'pc-q35-7.2' };
-        await alpha.host.vms.define({ ...definition, disks: [], nics: [], encryption: 'opportunistic' });
+        const definition = bareVm(`vm-${suite}`, { encryption: 'opportunistic' });
+        await alpha.host.vms.define(definition);
         await alpha.host.vms.start(definition.name);
         const pcap = join(directory, `${suite}.pcap`);
         await using capture = await captureLoopback(pcap);

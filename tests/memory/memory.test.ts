@@ -17,7 +17,8 @@ import { Capture } from '../../lab/src/capture/tcpdump.ts';
 import { type ManagerClient, managerClient } from '../../lab/src/lab/api.ts';
 import { bringUp, labOf, takeDown } from '../../lab/src/lab/lifecycle.ts';
 import { switchPort } from '../../lab/src/topology/plan.ts';
-import type { Migration, MigrationPhase, VmDefinition } from '../../packages/contract/src/index.ts';
+import { bareVm } from '../../packages/agent/src/testing/bare-vm.ts';
+import type { Migration, MigrationPhase } from '../../packages/contract/src/index.ts';
 import { run } from '../support/lab.ts';
 import { opens } from './gcm.ts';
 import { firstRecords } from './records.ts';
@@ -29,17 +30,6 @@ const multifdChannels = 2;
 const channels = 2 + multifdChannels;
 /** So slow that it goes on for minutes, until it is told to go faster. */
 const crawl = { bandwidthBytesPerSecond: 1_000, deadlineMs: 280_000 };
-
-const definition: VmDefinition = {
-  name: 'web',
-  memoryMiB: 64,
-  vcpus: 1,
-  cpuModel: 'qemu64',
-  machine: 'pc-q35-7.2',
-  disks: [],
-  nics: [],
-  encryption: 'required',
-};
 
 type Daemon = 'manager' | 'alpha' | 'bravo';
 const agents = ['alpha', 'bravo'] as const;
@@ -66,7 +56,7 @@ describe('keys in the memory of the manager and both agents', () => {
     told = new Told(file);
     pids = { manager: told.pidOf('manager'), alpha: told.pidOf('agent', '--name', 'alpha'), bravo: told.pidOf('agent', '--name', 'bravo') };
     manager = managerClient(lab.paths.managerSocket);
-    await manager.createVm({ body: { host: 'alpha', definition } });
+    await manager.createVm({ body: { host: 'alpha', definition: bareVm('web') } });
     await manager.startVm({ params: { vm: 'web' } });
   });
 

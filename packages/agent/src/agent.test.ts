@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { SealiftError, type VmDefinition } from '@sealift/contract';
 import { findQemu, isAlive, killQemu } from '@sealift/hypervisor';
 import type { RawOptions } from './options.ts';
+import { bareVm } from './testing/bare-vm.ts';
 import { type CertificateFiles, TestAuthority } from './testing/certificates.ts';
 import { connectAgent, openConsole } from './testing/client.ts';
 import { isInside, needsRoot, runInNamespace } from './testing/namespace.ts';
@@ -26,16 +27,7 @@ else test('the agent as a process', { skip: needsRoot }, () => runInNamespace(fi
 
 function defineTests(): void {
   const endpoint = '127.0.0.1:8652';
-  const definition: VmDefinition = {
-    name: 'web',
-    memoryMiB: 64,
-    vcpus: 1,
-    cpuModel: 'qemu64',
-    machine: 'pc-q35-7.2',
-    disks: [],
-    nics: [{ bridge: 'slbr0', mac: '52:54:00:12:34:56' }],
-    encryption: 'required',
-  };
+  const definition = bareVm('web', { nics: [{ bridge: 'slbr0', mac: '52:54:00:12:34:56' }] });
   let directory: string;
   let options: RawOptions;
   let manager: CertificateFiles;

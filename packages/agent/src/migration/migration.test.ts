@@ -10,11 +10,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { VmDefinition } from '@sealift/contract';
 import { cont, killQemu, queryRunState, stop } from '@sealift/hypervisor';
 import { createLog } from '../log.ts';
 import { checkOptions } from '../options.ts';
 import { type RunningAgent, runAgent } from '../run.ts';
+import { bareVm } from '../testing/bare-vm.ts';
 import { TestAuthority } from '../testing/certificates.ts';
 import { isInside, needsRoot, runInNamespace } from '../testing/namespace.ts';
 import { follow, order, testSpec } from '../testing/order.ts';
@@ -24,16 +24,7 @@ if (isInside()) defineTests();
 else test('migrations between two agents', { skip: needsRoot }, () => runInNamespace(fileURLToPath(import.meta.url)));
 
 function defineTests(): void {
-  const definition: VmDefinition = {
-    name: 'web',
-    memoryMiB: 64,
-    vcpus: 1,
-    cpuModel: 'qemu64',
-    machine: 'pc-q35-7.2',
-    disks: [],
-    nics: [],
-    encryption: 'required',
-  };
+  const definition = bareVm('web');
   let directory: string;
   let alpha: RunningAgent;
   let bravo: RunningAgent;

@@ -13,6 +13,7 @@ import { createLog } from '../log.ts';
 import { createAttempts } from '../migration/index.ts';
 import { checkOptions } from '../options.ts';
 import { type RunningAgent, runAgent } from '../run.ts';
+import { bareVm } from './bare-vm.ts';
 import { type CertificateFiles, TestAuthority } from './certificates.ts';
 
 export interface TwoHostsOptions {
@@ -76,10 +77,9 @@ export class TwoHosts implements AsyncDisposable {
     return this.#agent('bravo');
   }
 
-  /** A VM runs at alpha afterwards. It boots from nothing, which is enough to be moved. */
+  /** A VM runs at alpha afterwards. */
   async boot(vm: string, memoryMiB = 64): Promise<Ends> {
-    const definition = { name: vm, memoryMiB, vcpus: 1, cpuModel: 'qemu64', machine: 'pc-q35-7.2' };
-    await this.alpha.host.vms.define({ ...definition, disks: [], nics: [], encryption: 'required' });
+    await this.alpha.host.vms.define(bareVm(vm, { memoryMiB }));
     await this.alpha.host.vms.start(vm);
     return this.endsOf(vm);
   }

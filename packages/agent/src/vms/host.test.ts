@@ -6,22 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SealiftError, type VmDefinition } from '@sealift/contract';
+import { SealiftError } from '@sealift/contract';
 import { isAlive, killQemu, type ProcessId, queryRunState } from '@sealift/hypervisor';
 import { pino } from 'pino';
+import { bareVm } from '../testing/bare-vm.ts';
 import { VmHost } from './host.ts';
 import type { Vm } from './vm.ts';
 
-const definition = (name: string, memoryMiB = 64): VmDefinition => ({
-  name,
-  memoryMiB,
-  vcpus: 1,
-  cpuModel: 'qemu64',
-  machine: 'pc-q35-7.2',
-  disks: [],
-  nics: [],
-  encryption: 'opportunistic',
-});
+const definition = (name: string, memoryMiB = 64) => bareVm(name, { memoryMiB, encryption: 'opportunistic' });
 const migration = '5f0c1c52-6a0e-4f38-9b6b-0c2a5a1f7f10';
 
 let directory: string;
