@@ -42,6 +42,7 @@ import {
   QemuCpu,
   removeDirectory,
   type Side,
+  tooLateToCancel,
   type Workplace,
 } from './side.ts';
 import { multifdChannels, toAttempt } from './spec.ts';
@@ -123,8 +124,7 @@ export class Incoming implements Side {
 
   cancel(): void {
     const { at } = this.#machine.state;
-    if (at === 'running' || at === 'returning')
-      throw new SealiftError('wrong_state', `${this.vmName} has been handed over already; it is too late to cancel`);
+    if (at === 'running' || at === 'returning') throw tooLateToCancel(this.vmName, this.#identity);
     this.#machine.dispatch({ type: 'cancel', failure: cancelled });
   }
 

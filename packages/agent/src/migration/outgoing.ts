@@ -39,6 +39,7 @@ import {
   QemuCpu,
   removeDirectory,
   type Side,
+  tooLateToCancel,
   type Workplace,
 } from './side.ts';
 import { multifdChannels, toAttempt } from './spec.ts';
@@ -154,7 +155,7 @@ export class Outgoing implements Side {
   cancel(): void {
     const { at } = this.#machine.state;
     if (at === 'granted' || at === 'in-doubt' || at === 'releasing') {
-      throw new SealiftError('wrong_state', `${this.vmName} has been handed over already; it is too late to cancel`);
+      throw tooLateToCancel(this.vmName, this.#identity);
     }
     this.#machine.dispatch({ type: 'cancel', failure: cancelled });
   }

@@ -2,7 +2,16 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AttemptReport, Keep, LimitsChange, MigrationSpec, Peer, SettleAnswer, SettleRequest } from '@sealift/contract';
+import {
+  type AttemptReport,
+  type Keep,
+  type LimitsChange,
+  type MigrationSpec,
+  type Peer,
+  SealiftError,
+  type SettleAnswer,
+  type SettleRequest,
+} from '@sealift/contract';
 import { cpuSeconds } from '@sealift/hypervisor';
 import type { Session, Transport } from '@sealift/transport';
 import type { Logger } from 'pino';
@@ -37,6 +46,12 @@ export interface Side {
 
 /** What an attempt is known by, and who has its other half; it outlives the spec in the journal. */
 export type AttemptIdentity = Pick<MigrationSpec, 'migration' | 'attempt' | 'expiresAt'> & { readonly peer: Peer };
+
+export const tooLateToCancel = (vm: string, { migration }: AttemptIdentity): SealiftError =>
+  new SealiftError(
+    'wrong_state',
+    `${vm} has been handed over already, so the migration cannot be cancelled: it runs at the destination within moments, or comes back by itself. See how it ends: sealift migration watch ${migration}`,
+  );
 
 /** For what has to succeed in the end, from the first failure on. */
 export const firstRetryMs = 250;

@@ -124,11 +124,15 @@ export class Vm {
   requireSettled(): void {
     if (!this.#moving) return;
     const { how, migration } = this.#moving;
-    const words = { 'moving-out': 'is moving to another host', 'moving-in': 'is moving here', 'in-doubt': 'is in doubt after a migration' }[
-      how
-    ];
-    const advice = how === 'in-doubt' ? 'settle the migration first' : 'wait for the migration to end, or cancel it';
-    throw new SealiftError('migrating', `${this.name} ${words}; ${advice}`, migration === undefined ? {} : { details: { migration } });
+    const id = migration ?? 'ID';
+    const settle = `it is settled as soon as both hosts can speak to each other; where one is gone for good: sealift migration resolve ${id}`;
+    const wait = `wait for the migration to end, or cancel it: sealift migration cancel ${id}`;
+    const words = {
+      'moving-out': `is moving to another host; ${wait}`,
+      'moving-in': `is moving here; ${wait}`,
+      'in-doubt': `is in doubt after a migration: paused here, and whether it runs at the other host is not known; ${settle}`,
+    }[how];
+    throw new SealiftError('migrating', `${this.name} ${words}`, migration === undefined ? {} : { details: { migration } });
   }
 
   report(): AgentVm {
