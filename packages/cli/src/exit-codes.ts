@@ -15,6 +15,7 @@ const meanings: Readonly<Record<ExitCode, string>> = {
   7: 'the migration failed or its outcome is bad; the message says where the VM is. A tunnel failed',
   8: 'QEMU is missing, too old, or did not do what it was asked',
   9: 'no answer from the manager, or from a host',
+  10: 'the migration did not converge: the VM changes memory faster than its limits let it be carried, and runs on at the source',
   69: 'a daemon or a tunnel cannot start here; the message says what it lacks',
   130: 'left by Ctrl-C; what was ordered goes on, but a tunnel is aborted',
   143: 'a tunnel was aborted by SIGTERM',

@@ -21,6 +21,8 @@ export const errorCodes = {
   encryption_required: { status: 409, exit: 4 },
   cancelled: { status: 409, exit: 6 },
   migration_failed: { status: 500, exit: 7 },
+  /** The VM writes to memory faster than its migration's limits let it be carried, and runs on at the source. The message has the figures. */
+  did_not_converge: { status: 500, exit: 10 },
   /** QEMU is missing, too old, or did not do what it was asked. */
   hypervisor: { status: 502, exit: 8 },
   agent_unreachable: { status: 503, exit: 9 },

@@ -94,8 +94,10 @@ export const MigrationProgress = Type.Object({
     /** Passes over memory so far. */
     passes: Type.Integer({ minimum: 0 }),
   }),
-  /** How much the guest is slowed by auto-converge, per cent. */
+  /** How much the guest is slowed, so that it changes memory more slowly, per cent. */
   throttlePercent: Type.Number({ minimum: 0 }),
+  /** The switch-over budget as it is now: between the order's `downtimeMs` and `maxDowntimeMs`. */
+  downtimeMs: Type.Optional(Milliseconds),
   channels: Type.Array(ChannelProgress),
 });
 export type MigrationProgress = Static<typeof MigrationProgress>;

@@ -15,8 +15,14 @@ export const advice: Readonly<Record<FailureCode, string>> = {
   local: "This host's own side failed: look at its agent's log, at QEMU's log, and at its disk.",
 };
 
-/** The failure as it is reported and logged. Codes that are not the transport's say in their message what to do. */
+/** Of failures that are not the transport's. */
+const others: Partial<Readonly<Record<Failure['code'], string>>> = {
+  did_not_converge:
+    'Give it more bandwidth, let it be slowed further (--max-throttle), allow a longer switch-over (--max-downtime), or move it when it is less busy.',
+};
+
+/** The failure as it is reported and logged. Most codes that are not the transport's say in their message what to do. */
 export function withAdvice({ code, message }: Failure): MigrationFailure {
-  const known = Object.entries(advice).find(([each]) => each === code)?.[1];
+  const known = Object.entries({ ...advice, ...others }).find(([each]) => each === code)?.[1];
   return { code, message, ...(known !== undefined && { advice: known }) };
 }

@@ -9,6 +9,7 @@ const kindOf = (channel: number): ChannelProgress['kind'] => (channel === 0 ? 'c
 
 export class ProgressMeter {
   readonly #session: Session;
+  readonly #budget: { readonly downtimeMs: number };
   readonly #startedAt = performance.now();
   #lastAt = this.#startedAt;
   #lastBytes = 0;
@@ -16,8 +17,10 @@ export class ProgressMeter {
   #ram = noRam;
   #throttle = 0;
 
-  constructor(session: Session) {
+  /** @param budget as it is at any time */
+  constructor(session: Session, budget: { readonly downtimeMs: number }) {
     this.#session = session;
+    this.#budget = budget;
   }
 
   get elapsedMs(): number {
@@ -45,6 +48,7 @@ export class ProgressMeter {
       throughputMBps: this.#throughput,
       ram: this.#ram,
       throttlePercent: this.#throttle,
+      downtimeMs: this.#budget.downtimeMs,
       channels: Array.from({ length: statistics.channels }, (_, channel) => ({
         channel,
         kind: kindOf(channel),

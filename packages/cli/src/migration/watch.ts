@@ -54,5 +54,7 @@ export class MigrationEnded extends SealiftError {
 
 function failUnlessCompleted({ phase, failure }: Migration): void {
   if (phase === 'completed') return;
-  throw new MigrationEnded(phase === 'cancelled' ? 'cancelled' : 'migration_failed', failure?.message ?? `the migration ended as ${phase}`);
+  const converged = failure?.code !== 'did_not_converge';
+  const code = phase === 'cancelled' ? 'cancelled' : converged ? 'migration_failed' : 'did_not_converge';
+  throw new MigrationEnded(code, failure?.message ?? `the migration ended as ${phase}`);
 }
