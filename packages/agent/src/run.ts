@@ -14,6 +14,7 @@ import type { QemuFacts } from './host-report.ts';
 import { Journal, JournalCorrupt, JournalError } from './journal.ts';
 import { lock } from './lock.ts';
 import type { AgentOptions, ListenAddress } from './options.ts';
+import { Reaper } from './reaper.ts';
 import { VmHost } from './vms/host.ts';
 
 export interface RunningAgent {
@@ -42,6 +43,7 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
   };
   try {
     closing.push(lock(join(options.state, 'lock'), options.state));
+    closing.push(lock(join(options.run, 'lock'), options.run));
     const journal = openJournal(join(options.state, 'journal'), log);
     closing.push(() => journal.close());
     const vms = await openVms(options, qemu, log);
@@ -61,6 +63,9 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
     const attempts = createAttempts(host);
     closing.push(() => attempts.close());
     await attempts.recover();
+    const reaper = new Reaper(host, attempts, options);
+    await reaper.sweep();
+    closing.push(reaper.repeat());
     const server = await serve(options.listen, host, attempts, qemu, certificates, version, log);
     closing.push(() => server.close());
     log.info({ listen: options.listen.endpoint, qemu: qemu.capabilities.versionText, accel: qemu.accel, vms: vms.list().length }, 'ready');

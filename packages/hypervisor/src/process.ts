@@ -1,7 +1,7 @@
 /** QEMU as a process of the host: it outlives the agent that started it, and is found again by what it was started with. */
 import { spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HypervisorError } from './error.ts';
 import { hasEnded, type ProcessId, readStat, sameProcess } from './proc.ts';
@@ -101,6 +101,32 @@ export async function findQemu(pidfile: string, qmpSocket: string): Promise<Proc
   const found: ProcessId = { pid, startTicks: before.startTicks };
   return (await isAlive(found)) ? found : undefined;
 }
+
+export interface FoundQemu {
+  readonly process: ProcessId;
+  /** Its first QMP socket, as its command line names it. The file may be gone. */
+  readonly qmpSocket: string;
+}
+
+/** Every QEMU of this PID namespace that {@link commandLine} started with its first QMP socket below `directory`. */
+export async function findQemusBelow(directory: string): Promise<FoundQemu[]> {
+  const found: FoundQemu[] = [];
+  for (const name of await readdir('/proc')) {
+    const pid = /^\d+$/.test(name) ? Number(name) : 0;
+    if (pid <= 1) continue;
+    const before = await readStat(pid);
+    if (!before || hasEnded(before)) continue;
+    const argv = (await readIfThere(`/proc/${pid}/cmdline`)).split('\0');
+    const qmpSocket = argv.flatMap((arg, i) => (argv[i - 1] === '-chardev' ? [qmpSocketOf(arg)] : [])).find((path) => path !== undefined);
+    const qemu: ProcessId = { pid, startTicks: before.startTicks };
+    if (qmpSocket?.startsWith(`${directory}/`) && (await isAlive(qemu))) found.push({ process: qemu, qmpSocket });
+  }
+  return found;
+}
+
+/** From `socket,id=qmp,path=PATH,server=on,wait=off`, where commas of the path are doubled. */
+const qmpSocketOf = (chardev: string): string | undefined =>
+  /^socket,id=qmp,path=((?:[^,]|,,)*),/.exec(chardev)?.[1]?.replaceAll(',,', ',');
 
 /** Whether that very process still runs. A zombie does not: its memory and its guest are gone. */
 export async function isAlive(qemu: ProcessId): Promise<boolean> {

@@ -60,6 +60,7 @@ export async function loadRecords(state: string): Promise<VmRecord[]> {
   const records: VmRecord[] = [];
   for (const name of (await readdir(directory)).sort()) {
     const file = vmPaths(state, '/', name).definition;
+    await rm(`${file}.new`, { force: true }); // a crash in the middle of saveRecord
     let text: string;
     try {
       text = await readFile(file, 'utf8');

@@ -47,6 +47,7 @@ export class VmHost {
       qemu: options.qemu,
       memory: this.#memory,
       room: new Turns(),
+      owner: options.run,
       log: options.log,
       poweredOff: (vm) => this.#settle(vm),
     };
@@ -84,6 +85,11 @@ export class VmHost {
 
   memory(): Promise<MemoryFacts> {
     return this.#memory.facts();
+  }
+
+  /** Whoever is to be started waits for `action` before it makes anything but its definition. Whoever is not in {@link list} then has not begun. */
+  whileNobodyStarts<T>(action: () => Promise<T>): Promise<T> {
+    return this.#context.room.take(action);
   }
 
   /** @throws SealiftError `already_exists` */

@@ -19,11 +19,24 @@ export async function bridges(): Promise<string[]> {
   return found.flat().sort();
 }
 
+/** Marks a tap as one agent's, so that another's of this host is told apart: its alias, of which Linux takes 255 characters. */
+const markOf = (owner: string): string => `sealift:${owner}`;
+
+/** Names of the taps that {@link createTap} made for this owner. */
+export async function tapsOf(owner: string): Promise<string[]> {
+  const mine = async (name: string): Promise<boolean> =>
+    /^sl[0-9a-f]{10}-\d+$/.test(name) && (await readFile(`${interfaces}/${name}/ifalias`, 'utf8').catch(() => '')).trim() === markOf(owner);
+  const names = await readdir(interfaces);
+  const found = await Promise.all(names.map(async (name) => ((await mine(name)) ? [name] : [])));
+  return found.flat().sort();
+}
+
 /**
  * Makes a tap that QEMU can open, up and on the NIC's bridge. One of the same name is a leftover and replaced: make sure that no QEMU has it.
+ * @param owner the run directory of the agent that it belongs to
  * @throws SealiftError `no_room` where the bridge is missing or the tap cannot be made; nothing of it stays
  */
-export async function createTap(name: string, nic: Static<typeof Nic>): Promise<void> {
+export async function createTap(name: string, nic: Static<typeof Nic>, owner: string): Promise<void> {
   if (!(await exists(`${interfaces}/${nic.bridge}/bridge`))) {
     const there = await bridges();
     throw new SealiftError(
@@ -36,6 +49,7 @@ export async function createTap(name: string, nic: Static<typeof Nic>): Promise<
   await removeTap(name);
   try {
     await ip('tuntap', 'add', 'dev', name, 'mode', 'tap');
+    await ip('link', 'set', 'dev', name, 'alias', markOf(owner));
     // A bridge without an address of its own takes the lowest of its ports': a high one keeps it as it is. No IPv6 address of the host's on the guest's
     // wire, and the bridge's MTU, which a smaller port would pull down for everyone.
     await ip('link', 'set', 'dev', name, 'address', `fe${nic.mac.slice(2)}`, 'addrgenmode', 'none', 'mtu', mtu);

@@ -33,6 +33,8 @@ export interface PowerContext {
   readonly memory: HostMemory;
   /** One VM looks for room at a time, or two would be given the same. */
   readonly room: Turns;
+  /** The agent's run directory: whose the taps are. */
+  readonly owner: string;
   readonly log: Logger;
   readonly poweredOff: (vm: Vm) => void;
 }
@@ -77,7 +79,7 @@ export async function powerOn(vm: Vm, how: PowerOn, context: PowerContext, undo:
   const tapNames: string[] = [];
   for (const [index, nic] of definition.nics.entries()) {
     const name = tapName(vm.name, index);
-    await createTap(name, nic);
+    await createTap(name, nic, context.owner);
     undo.push(`remove the tap ${name}`, () => removeTap(name));
     tapNames.push(name);
   }
