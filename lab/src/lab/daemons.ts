@@ -1,5 +1,5 @@
 /** Starts the manager and the agents of a lab, each in its namespace, as an administrator would: by the sealift command. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { hostDnsName, type Identity, managerDnsName } from '../certificates.ts';
@@ -13,7 +13,12 @@ const sealift = fileURLToPath(new URL('../../../bin/sealift', import.meta.url));
 /** To load the program and to serve: a second on an idle machine, many on a busy one. */
 const readyWithinMs = 60_000;
 
-export const startManager = (plan: Plan, paths: LabPaths, identities: ReadonlyMap<string, Identity>, signal: AbortSignal): Promise<void> =>
+export const startManager = (
+  plan: Plan,
+  paths: LabPaths,
+  identities: ReadonlyMap<string, Identity>,
+  signal: AbortSignal,
+): Promise<ProcessId> =>
   startDaemon('manager', plan.manager.namespace, paths, signal, [
     'manager',
     ...['--state', paths.managerState],
@@ -22,8 +27,15 @@ export const startManager = (plan: Plan, paths: LabPaths, identities: ReadonlyMa
     ...identityOptions(identities, managerDnsName),
   ]);
 
-export const startAgent = (host: Host, paths: LabPaths, identities: ReadonlyMap<string, Identity>, signal: AbortSignal): Promise<void> =>
-  startDaemon(host.name, host.namespace, paths, signal, [
+/** @param breakpoints a directory in which files say at which stages migrations are held; without one, none is held */
+export const startAgent = (
+  host: Host,
+  paths: LabPaths,
+  identities: ReadonlyMap<string, Identity>,
+  signal: AbortSignal,
+  breakpoints?: string,
+): Promise<ProcessId> => {
+  const args = [
     'agent',
     ...['--name', host.name],
     ...['--state', paths.agentState(host.name)],
@@ -31,7 +43,11 @@ export const startAgent = (host: Host, paths: LabPaths, identities: ReadonlyMap<
     ...['--listen', host.agentEndpoint],
     ...['--migration-listen', host.migrationEndpoint],
     ...identityOptions(identities, hostDnsName(host.name)),
-  ]);
+    ...(breakpoints === undefined ? [] : ['--unsafe']),
+  ];
+  const env = breakpoints === undefined ? process.env : { ...process.env, SEALIFT_BREAKPOINTS: breakpoints };
+  return startDaemon(host.name, host.namespace, paths, signal, args, env);
+};
 
 const identityOptions = (identities: ReadonlyMap<string, Identity>, name: string): readonly string[] => {
   const identity = identities.get(name);
@@ -46,19 +62,23 @@ const startDaemon = async (
   paths: LabPaths,
   signal: AbortSignal,
   args: readonly string[],
-): Promise<void> => {
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<ProcessId> => {
   const log = paths.log(name);
-  const id = await startDetached('ip', ['netns', 'exec', namespace, sealift, ...args], log);
+  // What one before it said is in the same file.
+  const from = (await stat(log).catch(() => undefined))?.size ?? 0;
+  const id = await startDetached('ip', ['netns', 'exec', namespace, sealift, ...args], log, env);
   await recordProcess(paths.processes, { name, ...id });
-  await untilReady(name, id, log, signal);
+  await untilReady(name, id, log, from, signal);
+  return id;
 };
 
-const untilReady = async (name: string, id: ProcessId, log: string, signal: AbortSignal): Promise<void> => {
+const untilReady = async (name: string, id: ProcessId, log: string, from: number, signal: AbortSignal): Promise<void> => {
   const end = performance.now() + readyWithinMs;
   for (;;) {
     // Looked at before the log, so that what it said last is in the log.
     const alive = isAlive(id);
-    const text = await readFile(log, 'utf8');
+    const text = (await readFile(log)).subarray(from).toString();
     if (text.includes('"msg":"ready"')) return;
     if (!alive) throw new Error(`${name} did not start; it said:\n${lastLines(text)}`);
     if (performance.now() > end) throw new Error(`${name} is not ready after ${readyWithinMs / 1000} s; it said:\n${lastLines(text)}`);

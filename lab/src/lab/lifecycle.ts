@@ -3,7 +3,7 @@ import { cp, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SealiftError } from '@sealift/contract';
-import { hostDnsName, makeCertificates, managerDnsName } from '../certificates.ts';
+import { hostDnsName, type Identity, makeCertificates, managerDnsName } from '../certificates.ts';
 import { commandOf, endProcesses, type ProcessId, processId } from '../system/process.ts';
 import { buildTopology, presentNamespaces, removeTopology } from '../topology/build.ts';
 import { hostNames, type Plan, planOf } from '../topology/plan.ts';
@@ -40,19 +40,26 @@ export const requireAbsent = async ({ id, plan }: Lab): Promise<void> => {
 /**
  * Network, certificates, manager and agents, and both hosts known to the manager.
  * @param signal ends it between two steps
+ * @param breakpoints makes agents that can be held, see startAgent
+ * @returns the certificates, to start a daemon again with
  * @throws Error; what was made until then is left for {@link takeDown}
  */
-export const bringUp = async ({ plan, paths }: Lab, signal: AbortSignal): Promise<void> => {
+export const bringUp = async (
+  { plan, paths }: Lab,
+  signal: AbortSignal,
+  breakpoints?: (host: string) => string,
+): Promise<ReadonlyMap<string, Identity>> => {
   for (const folder of [paths.run, paths.logs, paths.captures]) await mkdir(folder, { recursive: true, mode: 0o700 });
   await buildTopology(plan);
   const identities = await makeCertificates(paths.certificates, [managerDnsName, ...hostNames.map(hostDnsName)]);
   signal.throwIfAborted();
   await Promise.all([
     startManager(plan, paths, identities, signal),
-    ...plan.hosts.map((host) => startAgent(host, paths, identities, signal)),
+    ...plan.hosts.map((host) => startAgent(host, paths, identities, signal, breakpoints?.(host.name))),
   ]);
   await using manager = managerClient(paths.managerSocket);
   for (const { name, agentEndpoint } of plan.hosts) await manager.addHost({ body: { name, endpoint: agentEndpoint } }, signal);
+  return identities;
 };
 
 /** Ends every process, removes every namespace and every file of a lab. Does nothing where nothing is. */

@@ -16,6 +16,8 @@ export interface WorkloadOptions {
   readonly port?: number;
   readonly connections?: number;
   readonly writesPerSecond?: number;
+  /** Connects again where no answer comes for so long; otherwise an interruption lasts as long for it as for TCP. */
+  readonly silenceMs?: number;
 }
 
 /** Each method throws what the load process says went wrong, and also when the process has ended. */
@@ -32,6 +34,7 @@ export class Workload {
       ['--port', options.port],
       ['--connections', options.connections],
       ['--rate', options.writesPerSecond],
+      ['--silence', options.silenceMs],
     ] as const) {
       if (value !== undefined) command.push(name, String(value));
     }

@@ -25,7 +25,8 @@ export class Connection {
   readonly #waiting: Waiting[] = [];
   #lost: ConnectionLost | undefined;
 
-  constructor(socket: Socket) {
+  /** @param silenceMs gives the connection up where an answer does not come for so long, and nothing of it is sent any more */
+  constructor(socket: Socket, silenceMs?: number) {
     this.#socket = socket;
     const parser = new ReplyParser();
     socket.setNoDelay(true);
@@ -38,6 +39,13 @@ export class Connection {
     });
     socket.on('error', (error) => this.#lose(new ConnectionLost(error.message, error)));
     socket.on('close', () => this.#lose(new ConnectionLost('closed')));
+    if (silenceMs === undefined) return;
+    socket.setTimeout(silenceMs, () => {
+      if (this.#waiting.length === 0) return;
+      // The kernel would go on sending what is on its way: a write that comes later than one that was made meanwhile undoes it.
+      socket.resetAndDestroy();
+      this.#lose(new ConnectionLost(`no answer for ${silenceMs} ms`));
+    });
   }
 
   /** @throws ConnectionLost when it ends before the answer */
@@ -61,8 +69,15 @@ export class Connection {
   }
 }
 
+export interface Patience {
+  /** For the connection to be there. */
+  readonly timeoutMs?: number;
+  /** For each answer; without one, as long as TCP holds on to it. */
+  readonly silenceMs?: number;
+}
+
 /** @throws ConnectionLost when nobody answers within `timeoutMs` */
-export const openConnection = ({ host, port }: Target, timeoutMs = 5000): Promise<Connection> =>
+export const openConnection = ({ host, port }: Target, { timeoutMs = 5000, silenceMs }: Patience = {}): Promise<Connection> =>
   new Promise((resolve, reject) => {
     const socket = connect({ host, port });
     const fail = (reason: string, cause?: unknown) => {
@@ -77,6 +92,6 @@ export const openConnection = ({ host, port }: Target, timeoutMs = 5000): Promis
     socket.once('connect', () => {
       clearTimeout(timer);
       socket.removeAllListeners('error');
-      resolve(new Connection(socket));
+      resolve(new Connection(socket, silenceMs));
     });
   });

@@ -1,7 +1,7 @@
 /** The load on a guest: some connections that write in closed loops, and what they found. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type CheckerResult, checkerKey } from '../guest/checker.ts';
-import { type Connection, openConnection, type Target } from './connection.ts';
+import { type Connection, openConnection, type Patience, type Target } from './connection.ts';
 import { Ledger } from './ledger.ts';
 import type { LoadReport } from './protocol.ts';
 import { Writer } from './writer.ts';
@@ -11,6 +11,8 @@ export interface LoadOptions {
   readonly connections: number;
   /** Of all connections together, where the guest answers in time. */
   readonly writesPerSecond: number;
+  /** Connects again where the guest is silent for so long; without it, waits for as long as TCP does. */
+  readonly silenceMs?: number;
 }
 
 export const slotsPerConnection = 256;
@@ -18,16 +20,19 @@ export const slotsPerConnection = 256;
 export class Load {
   readonly #options: LoadOptions;
   readonly #writers: readonly Writer[];
+  readonly #patience: Patience;
   readonly #lag = monitorEventLoopDelay({ resolution: 5 });
   #running: Promise<unknown> | undefined;
   #side: Connection | undefined;
 
   constructor(options: LoadOptions) {
     this.#options = options;
+    const { silenceMs } = options;
+    this.#patience = silenceMs === undefined ? {} : { silenceMs, timeoutMs: silenceMs };
     const periodMs = (options.connections * 1000) / options.writesPerSecond;
     this.#writers = Array.from(
       { length: options.connections },
-      (_, index) => new Writer(options.target, new Ledger(`c${index}`, slotsPerConnection), periodMs),
+      (_, index) => new Writer(options.target, new Ledger(`c${index}`, slotsPerConnection), periodMs, this.#patience),
     );
   }
 
@@ -40,7 +45,7 @@ export class Load {
 
   async start(): Promise<void> {
     if (this.#running !== undefined) throw new Error('the load is running already');
-    const connections = await Promise.all(this.#writers.map(() => openConnection(this.#options.target)));
+    const connections = await Promise.all(this.#writers.map(() => openConnection(this.#options.target, this.#patience)));
     this.#lag.enable();
     // Both arrays are made from the writers.
     this.#running = Promise.all(this.#writers.map((writer, index) => writer.run(connections[index] as Connection)));
@@ -86,7 +91,7 @@ export class Load {
   }
 
   async #sideConnection(): Promise<Connection> {
-    this.#side ??= await openConnection(this.#options.target);
+    this.#side ??= await openConnection(this.#options.target, this.#patience);
     return this.#side;
   }
 }

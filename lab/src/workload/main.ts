@@ -12,13 +12,15 @@ const options = new Program('workload')
   .option('--port <number>', "Redis' port", Number, 6379)
   .option('--connections <count>', 'TCP connections', Number, 4)
   .option('--rate <writes>', 'writes a second, of all connections together', Number, 1000)
+  .option('--silence <ms>', 'connect again where no answer comes for so long', Number)
   .parse()
-  .opts<{ host: string; port: number; connections: number; rate: number }>();
+  .opts<{ host: string; port: number; connections: number; rate: number; silence?: number }>();
 
 const load = new Load({
   target: { host: options.host, port: options.port },
   connections: options.connections,
   writesPerSecond: options.rate,
+  ...(options.silence !== undefined && { silenceMs: options.silence }),
 });
 
 const carryOut = async (command: Command): Promise<unknown> => {

@@ -3,7 +3,7 @@
  * so each write also reads back the one before it, and a rollback shows even in slots that are written again at once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Connection, ConnectionLost, openConnection, type Target } from './connection.ts';
+import { type Connection, ConnectionLost, openConnection, type Patience, type Target } from './connection.ts';
 import { Gap } from './gap.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -11,6 +11,7 @@ export class Writer {
   readonly #target: Target;
   readonly #ledger: Ledger;
   readonly #periodMs: number;
+  readonly #patience: Patience;
   readonly #gap = new Gap(performance.now());
   #running = true;
   acknowledged = 0;
@@ -22,8 +23,9 @@ export class Writer {
   refused = 0;
 
   /** @param periodMs from the start of one write to the start of the next, where its answer is there by then */
-  constructor(target: Target, ledger: Ledger, periodMs: number) {
+  constructor(target: Target, ledger: Ledger, periodMs: number, patience: Patience = {}) {
     this.#target = target;
+    this.#patience = patience;
     this.#ledger = ledger;
     this.#periodMs = periodMs;
   }
@@ -95,7 +97,7 @@ export class Writer {
     this.reconnects++;
     for (;;) {
       try {
-        return await openConnection(this.#target);
+        return await openConnection(this.#target, this.#patience);
       } catch (error) {
         if (!(error instanceof ConnectionLost)) throw error;
         await sleep(100);
