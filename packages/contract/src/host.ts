@@ -40,6 +40,8 @@ export const Host = Type.Object({
   problem: Type.Optional(Type.String()),
   lastSeenAt: Type.Optional(Timestamp),
   report: Type.Optional(HostReport),
+  /** VMs that it has and the manager does not know. Nothing is done about them by itself. */
+  unknownVms: Type.Optional(Type.Array(Name)),
 });
 export type Host = Static<typeof Host>;
 

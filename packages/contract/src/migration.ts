@@ -140,6 +140,8 @@ export const Resolution = Type.Object({
   at: Timestamp,
   /** Hosts that have not heard of it yet. Each is told as soon as it answers, and gives up or keeps its copy then. */
   waitingFor: Type.Array(Name),
+  /** What a host answered that cannot follow the decision, in words. */
+  refused: Type.Optional(Type.Array(Type.String())),
 });
 export type Resolution = Static<typeof Resolution>;
 

@@ -8,6 +8,7 @@ import type { Identity } from './agents/identity.ts';
 import { handlersOf } from './api/handlers.ts';
 import { createServer } from './api/server.ts';
 import { Migrations } from './migrations/migrations.ts';
+import { Resolutions } from './migrations/resolutions.ts';
 import { codeOf, reasonOf, StartupError } from './startup/error.ts';
 import type { ListenAddress } from './startup/listen.ts';
 import { clearStaleSocket } from './startup/socket.ts';
@@ -48,9 +49,10 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
   try {
     const store = await openStore(options.state);
     undo.push(() => store.close());
-    const hosts = new Hosts(store, options.identity, log, options.pollMs ?? defaultPollMs);
-    const migrations = new Migrations(store, hosts, log);
-    const vms = new Vms(store, hosts, log);
+    const resolutions = new Resolutions(store, log);
+    const hosts = new Hosts(store, options.identity, log, options.pollMs ?? defaultPollMs, (link) => resolutions.greet(link));
+    const migrations = new Migrations(store, hosts, resolutions, log);
+    const vms = new Vms(store, hosts, resolutions, log);
     const handlers = handlersOf({ hosts, vms, migrations, version });
 
     const onTcp = await createServer({ handlers, log, version, guardOrigin: true });
@@ -65,6 +67,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
       await hosts.close(); // ends the calls that following may be waiting for
       await followed;
     });
+    await resolutions.open();
     await hosts.open();
     await migrations.resume();
     return { url, close };

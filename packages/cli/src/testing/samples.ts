@@ -8,6 +8,7 @@ export const vm: Vm = {
   host: 'alpha',
   state: 'running',
   createdAt: Date.UTC(2026, 0, 2, 3, 4, 5),
+  found: [{ host: 'alpha', state: 'running', pid: 4711 }],
   definition: {
     name: 'demo',
     memoryMiB: 512,

@@ -4,20 +4,23 @@ import type { Logger } from 'pino';
 import type { Store, StoredHost } from '../store/store.ts';
 import type { Identity } from './identity.ts';
 import { AgentLink } from './link.ts';
-import { MonitoredHost } from './monitor.ts';
+import { type Greet, MonitoredHost } from './monitor.ts';
 
 export class Hosts {
   readonly #store: Store;
   readonly #identity: Identity;
   readonly #log: Logger;
   readonly #pollMs: number;
+  readonly #greet: Greet;
   readonly #hosts = new Map<string, MonitoredHost>();
 
-  constructor(store: Store, identity: Identity, log: Logger, pollMs: number) {
+  /** @param greet called before each time a host is asked how it is */
+  constructor(store: Store, identity: Identity, log: Logger, pollMs: number, greet: Greet) {
     this.#store = store;
     this.#identity = identity;
     this.#log = log;
     this.#pollMs = pollMs;
+    this.#greet = greet;
   }
 
   /** Takes up every host of the store. */
@@ -50,6 +53,8 @@ export class Hosts {
     const link = this.#linkTo({ name, endpoint });
     let added = false;
     try {
+      // It may have been here before, and have missed a decision meanwhile.
+      await this.#greet(link);
       const report = await link.report();
       const stored = await this.#accept(link, report);
       added = true;
@@ -107,7 +112,7 @@ export class Hosts {
   }
 
   #monitor(stored: StoredHost, link: AgentLink, report?: HostReport): MonitoredHost {
-    const host = new MonitoredHost(stored, link, this.#store, this.#log, this.#pollMs, report);
+    const host = new MonitoredHost(stored, link, this.#store, this.#log, this.#pollMs, this.#greet, report);
     this.#hosts.set(stored.name, host);
     return host;
   }

@@ -5,6 +5,9 @@ import type { Logger } from 'pino';
 import type { Store, StoredHost } from '../store/store.ts';
 import type { AgentLink } from './link.ts';
 
+/** What a host has to hear before it is asked how it is. @throws SealiftError agent_unreachable where it does not answer */
+export type Greet = (link: AgentLink) => Promise<void>;
+
 type Seen = { readonly report: HostReport; readonly problem?: never } | { readonly problem: string; readonly report?: HostReport };
 
 export class MonitoredHost {
@@ -12,6 +15,7 @@ export class MonitoredHost {
   readonly #stored: StoredHost;
   readonly #store: Store;
   readonly #log: Logger;
+  readonly #greet: Greet;
   readonly #closing = new AbortController();
   readonly #polling: Promise<void>;
   #seen: Seen | undefined;
@@ -22,8 +26,9 @@ export class MonitoredHost {
   /** Resolves when the host has first answered or not answered. */
   readonly #first: Promise<unknown>;
 
-  constructor(stored: StoredHost, link: AgentLink, store: Store, log: Logger, pollMs: number, report?: HostReport) {
+  constructor(stored: StoredHost, link: AgentLink, store: Store, log: Logger, pollMs: number, greet: Greet, report?: HostReport) {
     this.link = link;
+    this.#greet = greet;
     this.#stored = stored;
     this.#store = store;
     this.#log = log.child({ host: stored.name });
@@ -45,8 +50,10 @@ export class MonitoredHost {
   /** As people see it; waits for the first answer after the manager has started. */
   async view(): Promise<Host> {
     await this.#first;
+    const known = new Set((await this.#store.listVms()).map((vm) => vm.name));
     const { name, endpoint } = this.#stored;
     const seen = this.#seen;
+    const unknown = (seen?.report?.vms ?? []).map(({ definition }) => definition.name).filter((vm) => !known.has(vm));
     return {
       name,
       endpoint,
@@ -54,6 +61,7 @@ export class MonitoredHost {
       ...(seen?.problem !== undefined && { problem: seen.problem }),
       ...(this.#lastSeenAt !== undefined && { lastSeenAt: this.#lastSeenAt }),
       ...(seen?.report && { report: seen.report }),
+      ...(unknown.length > 0 && { unknownVms: unknown }),
     };
   }
 
@@ -64,6 +72,7 @@ export class MonitoredHost {
   async ask(): Promise<HostReport> {
     const number = ++this.#asked;
     try {
+      await this.#greet(this.link);
       const report = await this.link.report();
       if (report.name !== this.name) {
         throw new SealiftError('agent_unreachable', `the agent at ${this.#stored.endpoint} serves host ${report.name}, not ${this.name}`);

@@ -42,5 +42,7 @@ export const handlersOf = ({ hosts, vms, migrations, version }: Services): Handl
   listMigrations: () => migrations.list(),
   getMigration: ({ params }) => migrations.get(params.migration),
   cancelMigration: ({ params }) => migrations.cancel(params.migration),
+  adjustMigration: ({ params, body }) => migrations.adjust(params.migration, body),
+  resolveMigration: ({ params, body }) => migrations.resolve(params.migration, body),
   watchMigration: ({ params }, signal) => migrations.watch(params.migration, signal),
 });

@@ -3,7 +3,7 @@
  *
  *     offerKey (both) → wrap → incoming (destination) → outgoing (source)
  *
- * Each step that succeeded is undone when a later one fails.
+ * Each step that succeeded is undone when a later one fails. Each agent is told where the other one answers: an attempt in doubt is settled there.
  */
 import { type MigrationSpec, type OutgoingRequest, SealiftError, type VmDefinition } from '@sealift/contract';
 import type { AgentLink } from '../agents/link.ts';
@@ -44,10 +44,10 @@ export async function begin({
   checkCancelled();
   const keys = makeWrappedKeys(spec, { source: forSource, destination: forDestination });
   try {
-    const { endpoints } = await destination.client.incoming({ body: { spec, key: keys.destination, vm } });
+    const { endpoints } = await destination.client.incoming({ body: { spec, key: keys.destination, vm, peer: source.endpoint } });
     await sourceIsTold();
     checkCancelled();
-    return await tellSource(source, { spec, key: keys.source, vm: vm.name, endpoints });
+    return await tellSource(source, { spec, key: keys.source, vm: vm.name, endpoints, peer: destination.endpoint });
   } catch (error) {
     await undoDestination();
     throw error;

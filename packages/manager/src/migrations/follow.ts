@@ -2,14 +2,15 @@
  * Follows a migration until it has ended, through lost connections and restarts on either side.
  *
  * Two watchers run in parallel, one for each agent's event stream; each owns its side's account. The loop merges both whenever one
- * has changed, or when the merge asked to look again, and records one verdict at a time.
+ * has changed, or when the merge asked to look again, and records one verdict at a time. While a side is in doubt, a relay runs beside them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Migration, SealiftError } from '@sealift/contract';
 import type { Logger } from 'pino';
 import type { AgentLink } from '../agents/link.ts';
 import type { Parties } from './begin.ts';
-import { isFinal, merge, type Side, type Verdict } from './merge.ts';
+import { hasRun, isFinal, merge, type Side, type Verdict } from './merge.ts';
+import { Relay } from './relay.ts';
 
 const firstWaitMs = 250;
 const longestWaitMs = 5_000;
@@ -20,7 +21,7 @@ export interface Follow extends Parties {
   readonly begunAt: number | undefined;
   readonly doubt: SealiftError | undefined;
   readonly log: Logger;
-  /** Aborted when the manager stops; the migration then goes on without it. */
+  /** Aborted when the manager stops, or when an administrator has decided; the migration then goes on without it. */
   readonly signal: AbortSignal;
   readonly record: (verdict: Verdict) => Promise<void>;
 }
@@ -42,6 +43,7 @@ export async function follow(options: Follow): Promise<void> {
       wake();
     });
   const watchers = [watch(source, 'source'), watch(destination, 'destination')];
+  const relay = new Relay({ source, destination }, migration, log, until);
 
   try {
     for (;;) {
@@ -49,7 +51,8 @@ export async function follow(options: Follow): Promise<void> {
       if (until.aborted) return;
       changed = Promise.withResolvers();
       const now = Date.now();
-      if ([accounts.source, accounts.destination].some(({ report }) => report?.phase === 'completed')) accounts.completedAt ??= now;
+      relay.consider({ source: accounts.source.report, destination: accounts.destination.report });
+      if (accounts.source.report?.phase === 'completed' || hasRun(accounts.destination)) accounts.completedAt ??= now;
       if (accounts.source.report && isFinal(accounts.source.report)) accounts.sourceEndedAt ??= now;
       const verdict = merge(migration, { ...accounts, now, channels, ...(begunAt !== undefined && { begunAt }), ...(doubt && { doubt }) });
       let again = verdict.lookAgainInMs;
@@ -65,7 +68,7 @@ export async function follow(options: Follow): Promise<void> {
     }
   } finally {
     done.abort();
-    await Promise.all(watchers);
+    await Promise.all([...watchers, relay.ended()]);
   }
 }
 

@@ -12,6 +12,9 @@ export class LiveMigration {
   cancelRequested = false;
   /** Whether the source has been told, so that a cancel is the source's to decide. */
   begun = false;
+  /** Aborted when an administrator has ended it: what the agents still say changes nothing any more. */
+  readonly decided = new AbortController();
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor({ migration, spec, begunAt }: StoredMigration) {
     this.#current = migration;
@@ -21,6 +24,13 @@ export class LiveMigration {
 
   get current(): Migration {
     return this.#current;
+  }
+
+  /** One recording at a time: what the agents say and what an administrator decides may come to different ends. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
   }
 
   show(migration: Migration): void {

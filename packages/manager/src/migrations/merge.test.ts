@@ -69,7 +69,26 @@ describe('merging two accounts', () => {
     ['failed, destination holds on', { source: source('failed'), destination: destination('copying') }, 'failed', true, undefined, true],
     ['failed, destination silent', { source: source('failed'), destination: silent(1) }, 'failed', true, undefined, true],
     ['cancelled', { source: source('cancelled'), destination: missing() }, 'cancelled', true],
-    ['lost', { source: source('lost'), destination: destination('lost') }, 'lost', true],
+    ['lost at the source, never handed over', { source: source('lost'), destination: destination('failed') }, 'lost', true],
+    ['lost at the source, destination holds on', { source: source('lost'), destination: destination('copying') }, 'lost', true],
+    ['lost after the handover', { source: source('completed'), destination: destination('lost') }, 'lost', true, 'bravo'],
+    ['lost after the handover, source in doubt', { source: source('in-doubt'), destination: destination('lost') }, 'in-doubt', false],
+    ['lost after the handover, source has forgotten', { source: missing(), destination: destination('lost') }, 'lost', true, 'bravo'],
+    [
+      'lost after the handover, source dead',
+      { source: silent(sourceGraceMs), destination: destination('lost'), completedAt: now - sourceGraceMs },
+      'lost',
+      true,
+      'bravo',
+    ],
+    ['the destination has returned and asks, source silent', { source: silent(1), destination: destination('in-doubt') }, 'in-doubt', false],
+    [
+      'the destination has returned and asks, source has released',
+      { source: source('completed'), destination: destination('in-doubt'), completedAt: now - figuresGraceMs },
+      'in-doubt',
+      false,
+      'bravo',
+    ],
     ['never begun', { source: missing('running'), destination: destination('preparing') }, 'failed', true, undefined, true],
     ['never begun, both ignorant', { source: missing('running'), destination: missing() }, 'failed', true],
     ['forgotten by both, runs there', { source: missing(), destination: missing('running') }, 'completed', true, 'bravo'],
@@ -101,6 +120,20 @@ describe('merging two accounts', () => {
     const one = ask({ source: source('completed'), destination: missing() }).migration.result;
     assert.deepEqual(one?.cpuSeconds, { source: { qemu: 1, transport: 2 } });
     assert.equal(ask({ source: missing(), destination: destination('completed') }).migration.result, undefined);
+  });
+
+  it('says of a lost VM where it was lost, whose it is, and what can be started again', () => {
+    const failure = { code: 'hypervisor', message: 'QEMU ended' };
+    const there = { report: { ...reportOf('destination', 'lost'), failure } };
+    assert.deepEqual(ask({ source: source('completed'), destination: there }).migration.failure, {
+      code: 'hypervisor',
+      message: 'VM redis had been handed over by host alpha and was lost at host bravo: QEMU ended',
+      advice:
+        'VM redis is off, on host bravo; its memory is gone, and its disks are as it last wrote them. Start it again there: sealift vm start redis',
+    });
+    const here = ask({ source: { report: { ...reportOf('source', 'lost'), failure } } }).migration.failure;
+    assert.match(here?.message ?? '', /^VM redis had not been handed over and was lost at host alpha: QEMU ended/);
+    assert.match(here?.advice ?? '', /on host alpha/);
   });
 
   it("tells the destination's reason where the source knows only that it gave up or is gone, and waits for it a moment", () => {
@@ -161,7 +194,7 @@ describe('merging two accounts', () => {
           const { phase, endedAt, failure } = verdict.migration;
           assert.equal(endedAt !== undefined, finalPhases.includes(phase));
           if (verdict.vmHost !== undefined) {
-            const runsThere = to.report?.phase === 'completed' || to.missing?.vm === 'running' || to.missing?.vm === 'paused';
+            const runsThere = ['completed', 'lost'].includes(to.report?.phase ?? '') || to.missing?.vm === 'running' || to.missing?.vm === 'paused';
             assert.ok(from.report?.phase === 'completed' || runsThere);
           }
           if (endedAt !== undefined && phase !== 'completed') assert.ok(failure);

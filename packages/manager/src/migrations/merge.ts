@@ -60,11 +60,17 @@ export interface Accounts {
 export function merge(migration: Migration, accounts: Accounts): Verdict {
   const { source, destination } = accounts;
   if (source.report && isFinal(source.report)) return sourceEnded(migration, source.report, accounts);
-  if (destination.report?.phase === 'completed') return runsAtDestination(migration, accounts);
+  if (hasRun(destination)) return ranAtDestination(migration, accounts);
   if (source.missing) return sourceKnowsNothing(migration, source.missing, accounts);
-  const { phase = migration.phase, progress } = source.report ?? {};
+  const { phase: saidBySource = migration.phase, progress } = source.report ?? {};
+  const phase = isInDoubt(destination.report) ? 'in-doubt' : saidBySource;
   return { migration: { ...migration, phase, ...(progress && { progress }) } };
 }
+
+/** The VM was handed over: it runs at the destination, or has run there and its memory is gone. */
+export const hasRun = ({ report }: Side): boolean => report?.phase === 'completed' || report?.phase === 'lost';
+
+export const isInDoubt = (report: AttemptReport | undefined): boolean => report?.phase === 'in-doubt';
 
 export const isFinal = (report: AttemptReport): boolean => finalPhases.includes(report.phase);
 
@@ -72,15 +78,19 @@ function sourceEnded(migration: Migration, report: AttemptReport, accounts: Acco
   const { destination, now, completedAt = now } = accounts;
   const known = { ...migration, ...(report.progress && { progress: report.progress }) };
   if (report.phase === 'completed') {
+    // It was handed over, and whether it runs there is what the destination is asking about: the end is not known yet.
+    if (isInDoubt(destination.report)) return { migration: { ...known, phase: 'in-doubt' }, vmHost: migration.to };
     const heard = destination.report !== undefined && isFinal(destination.report);
     const left = completedAt + figuresGraceMs - now;
     if (!heard && !destination.missing && left > 0) {
       return { migration: { ...known, phase: 'releasing' }, vmHost: migration.to, lookAgainInMs: left };
     }
+    if (destination.report?.phase === 'lost') return lostAtDestination(known, destination.report, now);
     const result = resultOf(migration, accounts, report);
     return ended({ ...known, phase: 'completed', ...(result && { result }) }, now, { vmHost: migration.to });
   }
-  const holding = report.phase !== 'lost' && !destination.missing && !(destination.report && isFinal(destination.report));
+  if (report.phase === 'lost') return lostAtSource(known, report, now);
+  const holding = !destination.missing && !(destination.report && isFinal(destination.report));
   const left = (accounts.sourceEndedAt ?? now) + causeGraceMs - now;
   if (report.failure && mayFollow.includes(report.failure.code) && holding && left > 0) {
     return { migration: { ...known, phase: migration.phase }, lookAgainInMs: left };
@@ -107,13 +117,39 @@ function causeOf({ to }: Migration, { failure }: AttemptReport, destination: Att
   return follows ? { ...there, message: `host ${to}: ${there.message}` } : failure;
 }
 
-/** The VM runs at the destination; what is left is the source's release and its figures. */
-function runsAtDestination(migration: Migration, { source, now, completedAt = now }: Accounts): Verdict {
+/** The VM runs at the destination, or has run there; what is left is the source's release and its figures. */
+function ranAtDestination(migration: Migration, { source, destination, now, completedAt = now }: Accounts): Verdict {
   const vmHost = migration.to;
-  if (source.missing) return ended({ ...migration, phase: 'completed' }, now, { vmHost });
   const left = Math.max(completedAt, source.silentSince ?? now) + sourceGraceMs - now;
-  if (source.silentSince !== undefined && left <= 0) return ended({ ...migration, phase: 'completed' }, now, { vmHost });
+  const gone = source.missing !== undefined || (source.silentSince !== undefined && left <= 0);
+  if (destination.report?.phase === 'lost') {
+    // The source holds a paused copy until it hears of it: nothing is lost that is not lost already, but nothing is over either.
+    if (gone) return lostAtDestination(migration, destination.report, now);
+    return { migration: { ...migration, phase: source.report?.phase ?? migration.phase }, lookAgainInMs: Math.max(left, 1000) };
+  }
+  if (gone) return ended({ ...migration, phase: 'completed' }, now, { vmHost });
   return { migration: { ...migration, phase: 'releasing' }, vmHost, lookAgainInMs: Math.max(left, 1000) };
+}
+
+/** It was handed over and then lost: no older copy takes its place, and what there is to start again from is at the destination. */
+function lostAtDestination(migration: Migration, { failure }: AttemptReport, now: number): Verdict {
+  const { vm, from, to } = migration;
+  return lost(migration, to, failure, `VM ${vm} had been handed over by host ${from} and was lost at host ${to}`, now);
+}
+
+function lostAtSource(migration: Migration, { failure }: AttemptReport, now: number): Verdict {
+  const { vm, from } = migration;
+  return lost(migration, from, failure, `VM ${vm} had not been handed over and was lost at host ${from}`, now);
+}
+
+function lost(migration: Migration, at: string, because: MigrationFailure | undefined, where: string, now: number): Verdict {
+  const { vm } = migration;
+  const failure = {
+    code: because?.code ?? 'hypervisor',
+    message: because ? `${where}: ${because.message}` : where,
+    advice: `VM ${vm} is off, on host ${at}; its memory is gone, and its disks are as it last wrote them. Start it again there: sealift vm start ${vm}`,
+  };
+  return ended({ ...migration, phase: 'lost', failure }, now, at === migration.to ? { vmHost: at } : {});
 }
 
 function sourceKnowsNothing(migration: Migration, { vm }: NonNullable<Side['missing']>, accounts: Accounts): Verdict {

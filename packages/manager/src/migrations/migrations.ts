@@ -1,7 +1,7 @@
 /** Migrations: orders, their course, their end. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Migration, type MigrationOrder, SealiftError } from '@sealift/contract';
+import { type Keep, type LimitsChange, type Migration, type MigrationOrder, type ResolutionOrder, SealiftError } from '@sealift/contract';
 import type { Logger } from 'pino';
 import type { Hosts } from '../agents/hosts.ts';
 import type { AgentLink } from '../agents/link.ts';
@@ -12,25 +12,32 @@ import { follow } from './follow.ts';
 import { LiveMigration } from './live.ts';
 import type { Verdict } from './merge.ts';
 import { chooseSuite } from './policy.ts';
+import { hostOf, type Resolutions } from './resolutions.ts';
+import { checkResolution, resolved, standingOf } from './resolve.ts';
 import { toLimits } from './spec/limits.ts';
 import { makeSpec } from './spec/make.ts';
 import { undoAt } from './undo.ts';
+import { moving, notTold, over } from './words.ts';
 
 const defaultMultifdChannels = 2;
 /** How long the end waits for fresh reports of both hosts, so that who sees it also sees the VM in its place. */
 const settleMs = 1_500;
+/** Between two times of telling a host that cannot follow a decision yet. */
+const patienceMs = 1_000;
 
 export class Migrations {
   readonly #store: Store;
   readonly #hosts: Hosts;
+  readonly #resolutions: Resolutions;
   readonly #log: Logger;
   readonly #live = new Map<string, LiveMigration>();
   readonly #running = new Set<Promise<void>>();
   readonly #closing = new AbortController();
 
-  constructor(store: Store, hosts: Hosts, log: Logger) {
+  constructor(store: Store, hosts: Hosts, resolutions: Resolutions, log: Logger) {
     this.#store = store;
     this.#hosts = hosts;
+    this.#resolutions = resolutions;
     this.#log = log;
   }
 
@@ -42,7 +49,7 @@ export class Migrations {
       live.begun = true;
       this.#live.set(migration.id, live);
       this.#log.info({ migration: migration.id, vm: migration.vm }, 'taking up a migration again');
-      this.#keep(this.#follow(live, undefined));
+      this.#keep(migration.resolution ? this.#decideAgain(live, migration.resolution.keep) : this.#follow(live, undefined));
     }
   }
 
@@ -77,9 +84,7 @@ export class Migrations {
   async get(id: string): Promise<Migration> {
     const live = this.#live.get(id);
     if (live) return live.current;
-    const stored = await this.#store.getMigration(id);
-    if (!stored) throw new SealiftError('not_found', `there is no migration ${id}`);
-    return stored.migration;
+    return this.#stored(id);
   }
 
   async *watch(id: string, signal: AbortSignal): AsyncGenerator<Migration> {
@@ -91,11 +96,7 @@ export class Migrations {
   /** @throws SealiftError wrong_state where it has ended or the source has already granted the VM to the destination */
   async cancel(id: string): Promise<Migration> {
     const live = this.#live.get(id);
-    if (!live) {
-      const { phase, vm, from, to } = await this.get(id);
-      const where = phase === 'completed' ? `; VM ${vm} is on host ${to}` : phase === 'lost' ? '' : `; VM ${vm} is on host ${from}`;
-      throw new SealiftError('wrong_state', `migration ${id} has already ended: ${phase}${where}`, { details: { phase } });
-    }
+    if (!live) throw over(await this.get(id));
     if (!live.begun) live.cancelRequested = true;
     else {
       const { source, destination } = this.#parties(live);
@@ -110,6 +111,44 @@ export class Migrations {
     }
     this.#log.info({ migration: id, vm: live.current.vm }, 'migration cancelled');
     return live.current;
+  }
+
+  /** @throws SealiftError wrong_state where it has ended, has not begun, or the source has already granted the VM to the destination */
+  async adjust(id: string, change: LimitsChange): Promise<Migration> {
+    const live = this.#live.get(id);
+    if (!live) throw over(await this.get(id));
+    if (!live.begun) throw notTold(live.current);
+    await this.#parties(live).source.client.adjustAttempt({ params: { migration: id }, body: change });
+    this.#log.info({ migration: id, vm: live.current.vm, change }, 'limits of a migration changed');
+    return live.current;
+  }
+
+  /**
+   * An administrator decides whose copy is the VM. The host whose copy is kept is told first: where it answers that it cannot keep it, nothing
+   * is decided. The other one is told right after, or as soon as it answers again.
+   * @throws SealiftError invalid_request, wrong_state; nothing is decided then
+   */
+  async resolve(id: string, { keep, confirm }: ResolutionOrder): Promise<Migration> {
+    const live = this.#live.get(id);
+    const known = live?.current ?? (await this.get(id));
+    const { vm, from, to } = known;
+    if (confirm !== vm) throw new SealiftError('invalid_request', `confirm: migration ${id} moves VM ${vm}; "${confirm}" is not its name`);
+    if (!live) {
+      if (known.resolution?.keep === keep) return known;
+      throw over(known);
+    }
+    if (!live.begun) throw notTold(known);
+    const [source, destination] = await Promise.all([from, to].map((host) => standingOf(this.#hosts.get(host), known)));
+    return live.exclusive(async () => {
+      if (live.current.resolution?.keep === keep) return live.current;
+      if (live.current.endedAt !== undefined) throw over(live.current);
+      checkResolution(live.current, keep, source, destination);
+      if (!(await this.#store.addResolution(id, keep, Date.now())))
+        throw new SealiftError('wrong_state', `migration ${id} is decided already`);
+      this.#log.warn({ migration: id, vm, keep, from, to }, 'an administrator decides a migration');
+      await this.#decide(live, keep);
+      return live.current;
+    });
   }
 
   async #plan(vm: string, order: MigrationOrder): Promise<StoredMigration> {
@@ -151,11 +190,8 @@ export class Migrations {
   }
 
   async #refuseMoving(vm: string): Promise<void> {
-    const moving = await this.#store.migrationOf(vm);
-    if (!moving) return;
-    const { id, to, phase } = moving.migration;
-    const message = `VM ${vm} is already moving to host ${to} (${phase}); wait, or cancel migration ${id}`;
-    throw new SealiftError('migrating', message, { details: { migration: id } });
+    const unfinished = await this.#store.migrationOf(vm);
+    if (unfinished) throw moving(unfinished.migration);
   }
 
   async #run(live: LiveMigration): Promise<void> {
@@ -171,7 +207,8 @@ export class Migrations {
         spec,
         vm: known.definition,
         checkCancelled: () => {
-          if (live.cancelRequested) throw new SealiftError('cancelled', `cancelled before host ${from} had begun; VM ${vm} runs on there`);
+          if (live.cancelRequested)
+            throw new SealiftError('cancelled', `cancelled before host ${from} had begun; VM ${vm} stays there as it is`);
         },
         sourceIsTold: async () => {
           live.begunAt = Date.now();
@@ -198,25 +235,86 @@ export class Migrations {
       begunAt: live.begunAt,
       doubt,
       log: this.#log,
-      signal: this.#closing.signal,
+      signal: AbortSignal.any([this.#closing.signal, live.decided.signal]),
       record: (verdict) => this.#record(live, verdict),
     });
   }
 
-  async #record(live: LiveMigration, { migration, vmHost, undoDestination }: Verdict): Promise<void> {
+  #record(live: LiveMigration, verdict: Verdict): Promise<void> {
+    return live.exclusive(async () => {
+      if (live.current.endedAt === undefined) await this.#recordNext(live, verdict);
+    });
+  }
+
+  async #recordNext(live: LiveMigration, { migration, vmHost, undoDestination }: Verdict): Promise<void> {
     const ended = migration.endedAt !== undefined;
     // Progress is not stored: a commit is an fsync, and the agents still have it after a restart.
     if (ended || migration.phase !== live.current.phase) await this.#store.updateMigration(migration, vmHost);
     if (ended) {
       const { id, vm, phase, result, failure } = migration;
       this.#log.info({ migration: id, vm, phase, result, failure }, 'migration ended');
-      const { source, destination } = this.#parties(live);
-      if (undoDestination) await this.#undo(destination, id);
-      const reports = Promise.all([source, destination].map((link) => this.#hosts.get(link.host).refresh()));
-      await Promise.race([reports, sleep(settleMs, undefined, { ref: false })]);
+      if (undoDestination) await this.#undo(this.#parties(live).destination, id);
+      await this.#refresh(migration);
       this.#live.delete(id);
     }
     live.show(migration);
+  }
+
+  /** So that who sees the end also sees the VM in its place. */
+  async #refresh({ from, to }: Migration): Promise<void> {
+    const reports = Promise.all([from, to].map((host) => this.#hosts.get(host).refresh()));
+    await Promise.race([reports, sleep(settleMs, undefined, { ref: false })]);
+  }
+
+  /**
+   * Carries out a decision that is in the database.
+   * @param patient waits where the kept side cannot follow yet, for as long as the manager runs
+   * @throws SealiftError where the kept side cannot keep it; the decision is taken back then
+   */
+  async #decide(live: LiveMigration, keep: Keep, patient = false): Promise<void> {
+    const { id, vm } = live.current;
+    const kept = this.#hosts.get(hostOf(live.current, keep)).link;
+    const { signal } = this.#closing;
+    const tell = () => this.#resolutions.tell(kept, { migration: live.current, keep, side: keep }).catch(() => undefined);
+    let told = await tell();
+    while (patient && told?.outcome === 'later' && !signal.aborted) {
+      await sleep(patienceMs, undefined, { signal }).catch(() => undefined);
+      told = await tell();
+    }
+    // A manager that is being stopped finds it recorded when it is back.
+    if (signal.aborted)
+      throw new SealiftError('internal', `the manager is being stopped; the decision about VM ${vm} is carried out after it`);
+    if (told && told.outcome !== 'followed') {
+      await this.#store.removeResolution(id);
+      const why = `nothing is decided: host ${kept.host} cannot keep VM ${vm}, and the other copy is not touched: ${told.words}`;
+      throw new SealiftError('wrong_state', why);
+    }
+    const { migration, vmHost } = resolved(live.current, keep, Date.now());
+    await this.#store.updateMigration(migration, vmHost);
+    live.decided.abort();
+    this.#log.warn({ migration: id, vm, phase: migration.phase, host: vmHost }, 'migration ended by the decision of an administrator');
+    this.#resolutions.expect(await this.#stored(id));
+    await this.#refresh(migration);
+    this.#live.delete(id);
+    live.show(await this.#stored(id));
+  }
+
+  /** A manager that died between recording a decision and carrying it out. */
+  async #decideAgain(live: LiveMigration, keep: Keep): Promise<void> {
+    try {
+      await live.exclusive(() => this.#decide(live, keep, true));
+    } catch (error) {
+      if (this.#closing.signal.aborted) return;
+      const { id: migration, vm } = live.current;
+      this.#log.error({ err: error, migration, vm, keep }, 'a decision was not carried out; the migration is followed as before');
+      await this.#follow(live, undefined);
+    }
+  }
+
+  async #stored(id: string): Promise<Migration> {
+    const stored = await this.#store.getMigration(id);
+    if (!stored) throw new SealiftError('not_found', `there is no migration ${id}`);
+    return stored.migration;
   }
 
   /** Waits for the first try only; an agent that does not answer is told when it does. */

@@ -1,5 +1,5 @@
 /** The store on any SQL database that Kysely speaks to. */
-import type { Migration, MigrationSpec, VmDefinition } from '@sealift/contract';
+import type { Keep, Migration, MigrationSpec, Resolution, VmDefinition } from '@sealift/contract';
 import type { Kysely, Selectable } from 'kysely';
 import type { Tables } from './schema.ts';
 import type { Store, StoredHost, StoredMigration, StoredVm } from './store.ts';
@@ -102,12 +102,36 @@ export class KyselyStore implements Store {
     });
   }
 
+  addResolution(id: string, keep: Keep, at: number): Promise<boolean> {
+    return this.#unlessRefused(this.#db.insertInto('resolutions').values({ migration: id, keep, decided_at: at }));
+  }
+
+  async removeResolution(id: string): Promise<void> {
+    await this.#db.deleteFrom('resolutions').where('migration', '=', id).execute();
+  }
+
+  async resolutionHeard(id: string, side: Keep, at: number, refused?: string): Promise<void> {
+    const set =
+      side === 'source'
+        ? { source_heard_at: at, source_refused: refused ?? null }
+        : { destination_heard_at: at, destination_refused: refused ?? null };
+    await this.#db.updateTable('resolutions').set(set).where('migration', '=', id).execute();
+  }
+
+  async untoldResolutions(): Promise<StoredMigration[]> {
+    const rows = await this.#migrations()
+      .where('keep', 'is not', null)
+      .where((is) => is.or([is('source_heard_at', 'is', null), is('destination_heard_at', 'is', null)]))
+      .execute();
+    return rows.map(migrationOf);
+  }
+
   async close(): Promise<void> {
     await this.#db.destroy();
   }
 
   #migrations() {
-    return this.#db.selectFrom('migrations').selectAll();
+    return this.#db.selectFrom('migrations').leftJoin('resolutions', 'resolutions.migration', 'migrations.id').selectAll();
   }
 
   async #unlessRefused(query: { execute(): Promise<unknown> }): Promise<boolean> {
@@ -138,8 +162,12 @@ const vmOf = (row: Selectable<Tables['vms']>): StoredVm => ({
   createdAt: Number(row.created_at),
 });
 
-function migrationOf(row: Selectable<Tables['migrations']>): StoredMigration {
+type Nullable<T> = { [K in keyof T]: T[K] | null };
+type MigrationRow = Selectable<Tables['migrations']> & Nullable<Selectable<Tables['resolutions']>>;
+
+function migrationOf(row: MigrationRow): StoredMigration {
   const spec = JSON.parse(row.spec) as MigrationSpec;
+  const resolution = resolutionOf(row);
   return {
     spec,
     ...(row.begun_at !== null && { begunAt: Number(row.begun_at) }),
@@ -156,6 +184,22 @@ function migrationOf(row: Selectable<Tables['migrations']>): StoredMigration {
       ...(row.ended_at !== null && { endedAt: Number(row.ended_at) }),
       ...(row.result !== null && { result: JSON.parse(row.result) as NonNullable<Migration['result']> }),
       ...(row.failure !== null && { failure: JSON.parse(row.failure) as NonNullable<Migration['failure']> }),
+      ...(resolution && { resolution }),
     },
+  };
+}
+
+function resolutionOf(row: MigrationRow): Resolution | undefined {
+  const { keep, decided_at, from_host, to_host, source_heard_at, destination_heard_at, source_refused, destination_refused } = row;
+  if (keep === null) return undefined;
+  const refused = [
+    ...(source_refused === null ? [] : [`${from_host}: ${source_refused}`]),
+    ...(destination_refused === null ? [] : [`${to_host}: ${destination_refused}`]),
+  ];
+  return {
+    keep: keep as Keep,
+    at: Number(decided_at),
+    waitingFor: [...(source_heard_at === null ? [from_host] : []), ...(destination_heard_at === null ? [to_host] : [])],
+    ...(refused.length > 0 && { refused }),
   };
 }

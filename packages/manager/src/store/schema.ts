@@ -35,10 +35,22 @@ interface MigrationTable {
   ended_at: Time | null;
 }
 
+/** An administrator's decision of a migration. `*_heard_at` is when that host has followed it, or has said why it does not. */
+interface ResolutionTable {
+  migration: string;
+  keep: string;
+  decided_at: Time;
+  source_heard_at: Time | null;
+  destination_heard_at: Time | null;
+  source_refused: string | null;
+  destination_refused: string | null;
+}
+
 export interface Tables {
   hosts: HostTable;
   vms: VmTable;
   migrations: MigrationTable;
+  resolutions: ResolutionTable;
 }
 
 /** Never change a step that was released; add one. */
@@ -84,6 +96,20 @@ const steps: Record<string, Migration> = {
         .where(sql.ref('ended_at'), 'is', null)
         .execute();
       await db.schema.createIndex('migrations_by_order').on('migrations').columns(['ordered_at', 'id']).execute();
+    },
+  },
+  '0002-resolutions': {
+    async up(db) {
+      await db.schema
+        .createTable('resolutions')
+        .addColumn('migration', 'text', (column) => column.primaryKey().references('migrations.id'))
+        .addColumn('keep', 'text', (column) => column.notNull())
+        .addColumn('decided_at', 'bigint', (column) => column.notNull())
+        .addColumn('source_heard_at', 'bigint')
+        .addColumn('destination_heard_at', 'bigint')
+        .addColumn('source_refused', 'text')
+        .addColumn('destination_refused', 'text')
+        .execute();
     },
   },
 };

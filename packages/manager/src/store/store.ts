@@ -1,5 +1,5 @@
 /** What the manager remembers, whatever database it is in. Each method is one transaction. */
-import type { Migration, MigrationSpec, VmDefinition } from '@sealift/contract';
+import type { Keep, Migration, MigrationSpec, VmDefinition } from '@sealift/contract';
 
 export interface StoredHost {
   readonly name: string;
@@ -18,7 +18,10 @@ export interface StoredVm {
   readonly createdAt: number;
 }
 
-/** The spec is all of the spec but its key, which is never stored. Progress is not stored either: the agents have it. */
+/**
+ * The spec is all of the spec but its key, which is never stored. Progress is not stored either: the agents have it. The migration's
+ * `resolution` is recorded by {@link Store.addResolution} and {@link Store.resolutionHeard} alone.
+ */
 export interface StoredMigration {
   readonly migration: Migration;
   readonly spec: MigrationSpec;
@@ -52,6 +55,15 @@ export interface Store {
   migrationBegins(id: string, at: number): Promise<void>;
   /** Records phase, end, result and failure; with `vmHost` the VM changes its host in the same transaction. */
   updateMigration(migration: Migration, vmHost?: string): Promise<void>;
+
+  /** Recorded before any host is told. @returns false where a decision is there already */
+  addResolution(id: string, keep: Keep, at: number): Promise<boolean>;
+  /** Takes back a decision that no host has followed. */
+  removeResolution(id: string): Promise<void>;
+  /** This side has followed the decision; with `refused`, it said in these words why it cannot, and need not be told again. */
+  resolutionHeard(id: string, side: Keep, at: number, refused?: string): Promise<void>;
+  /** Migrations with a decision that not both hosts have heard. */
+  untoldResolutions(): Promise<StoredMigration[]>;
 
   close(): Promise<void>;
 }

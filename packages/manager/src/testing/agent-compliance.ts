@@ -103,7 +103,7 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
       const outgoing = async (vm: string, spec: MigrationSpec, context = contextOf(spec)) => {
         const { publicKey } = await call().offerKey({ body: { migration: spec.migration, attempt: 1 } });
         const key = wrapKey(randomBytes(32), Buffer.from(publicKey, 'base64url'), context);
-        return call().outgoing({ body: { spec, key, vm, endpoints: ['127.0.0.1:1'] } });
+        return call().outgoing({ body: { spec, key, vm, endpoints: ['127.0.0.1:1'], peer: '127.0.0.1:1' } });
       };
       const here = { name: self, keyHash };
       await assert.rejects(outgoing('nobody', specFor(here)), code('not_found'));

@@ -1,5 +1,5 @@
-/** Serves a {@link FakeHost} as its agent would: HTTPS on loopback, mutual TLS 1.3, the manager's certificate only. */
-import { X509Certificate } from 'node:crypto';
+/** Serves a {@link FakeHost} as its agent would: HTTPS on loopback, mutual TLS 1.3, for the manager and, to settle, for agents. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { TLSSocket } from 'node:tls';
 import { agentApi, SealiftError } from '@sealift/contract';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
@@ -22,7 +22,9 @@ export class FakeAgent {
 
   /** @param identity a certificate for `NAME.agent.sealift` */
   static async start(name: string, identity: Identity, fabric: Fabric): Promise<FakeAgent> {
-    const agent = new FakeAgent(new FakeHost(name, keyHashOf(new X509Certificate(identity.cert)), fabric), identity);
+    const certificate = new X509Certificate(identity.cert);
+    const signer = { keyHash: keyHashOf(certificate), certificate, privateKey: createPrivateKey(identity.key) };
+    const agent = new FakeAgent(new FakeHost(name, signer, fabric), identity);
     await agent.start();
     return agent;
   }
@@ -43,7 +45,7 @@ export class FakeAgent {
       const name = Object.entries(agentApi).find(([, route]) => route.path === routeOptions.url && route.method === raw.method)?.[0];
       if ([...this.lostAnswers].some((lost) => lost === name)) raw.socket.destroy();
     });
-    await serveApi(server, agentApi, this.host.handlers(), requireManager);
+    await serveApi(server, agentApi, this.host.handlers(), requireClient);
     await server.listen({ host: '127.0.0.1', port: this.#port });
     const address = server.server.address();
     if (typeof address === 'object' && address) this.#port = address.port;
@@ -57,7 +59,9 @@ export class FakeAgent {
   }
 }
 
-function requireManager({ raw: { socket } }: FastifyRequest): void {
+/** The manager; for settling, every agent of its authority. */
+function requireClient({ raw: { socket }, routeOptions }: FastifyRequest): void {
   const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  if (routeOptions.url === agentApi.settleAttempt.path && certificate?.subjectAltName?.endsWith('.agent.sealift')) return;
   if (certificate?.checkHost('manager.sealift') === undefined) throw new SealiftError('not_authorised', 'this is not the manager');
 }

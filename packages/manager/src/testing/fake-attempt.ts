@@ -1,14 +1,35 @@
 /** One side's account of a pretended attempt, with those who watch it. */
-import { type AttemptReport, finalPhases, type MigrationFailure, type MigrationPhase } from '@sealift/contract';
+import { randomBytes } from 'node:crypto';
+import {
+  type AttemptReport,
+  finalPhases,
+  type Keep,
+  type LimitsChange,
+  type MigrationFailure,
+  type MigrationPhase,
+  type MigrationSpec,
+  type VmState,
+} from '@sealift/contract';
 
 export class FakeAttempt {
   #report: AttemptReport;
   #changed = Promise.withResolvers<void>();
   /** Of the spec's key and context, so that both sides can be seen to hold the same. */
   readonly secret: string;
+  readonly spec: MigrationSpec;
+  /** Where the other host's agent was said to answer. */
+  readonly peer: string;
+  /** Of this host's own questions; shown while it is in doubt as the destination. */
+  readonly challenge = randomBytes(16).toString('base64url');
+  /** As the VM was before it moved. */
+  runState: VmState = 'running';
+  /** What was changed while it ran. */
+  readonly adjusted: LimitsChange = {};
 
-  constructor(report: AttemptReport, secret: string) {
+  constructor(report: AttemptReport, spec: MigrationSpec, peer: string, secret: string) {
     this.#report = report;
+    this.spec = spec;
+    this.peer = peer;
     this.secret = secret;
   }
 
@@ -20,13 +41,16 @@ export class FakeAttempt {
     return finalPhases.includes(this.#report.phase);
   }
 
-  enter(phase: MigrationPhase, failure?: MigrationFailure): void {
+  enter(phase: MigrationPhase, failure?: MigrationFailure, resolved?: Keep): void {
     const done = ['connecting', 'copying', 'switching-over', 'granted', 'releasing', 'completed'].indexOf(phase) + 1;
     const source = this.#report.role === 'source';
+    const { challenge: _, ...before } = this.#report;
     this.#report = {
-      ...this.#report,
+      ...before,
       phase,
       ...(failure && { failure }),
+      ...(resolved && { resolved }),
+      ...(phase === 'in-doubt' && !source && { challenge: this.challenge }),
       ...(source && { progress: progressAt(phase, done) }),
       ...(finalPhases.includes(phase) && {
         result: {

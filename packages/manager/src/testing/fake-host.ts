@@ -10,7 +10,6 @@ import {
   type HostReport,
   type IncomingRequest,
   type MigrationPhase,
-  type MigrationSpec,
   type OutgoingRequest,
   SealiftError,
   type VmDefinition,
@@ -20,6 +19,8 @@ import {
 import type { Handlers } from '../api/serve.ts';
 import { contextOf } from '../migrations/spec/context.ts';
 import { FakeAttempt } from './fake-attempt.ts';
+import { adjustFake, resolveFake, settleFake, verdictOf } from './fake-settlement.ts';
+import { checkStatement, makeStatement, type Signer } from './statements.ts';
 import { type OfferedKey, offerKey, unwrapKey } from './unwrap.ts';
 
 /** Which host answers at which migration endpoint. */
@@ -43,13 +44,15 @@ export class FakeHost {
   #holdBefore: MigrationPhase | undefined;
   #released = Promise.withResolvers<void>();
   readonly #keyHash: string;
+  readonly #signer: Signer;
   readonly #fabric: Fabric;
   readonly #endpoint: string;
   readonly #offered = new Map<string, OfferedKey>();
 
-  constructor(name: string, keyHash: string, fabric: Fabric) {
+  constructor(name: string, signer: Signer, fabric: Fabric) {
     this.name = name;
-    this.#keyHash = keyHash;
+    this.#keyHash = signer.keyHash;
+    this.#signer = signer;
     this.#fabric = fabric;
     this.#endpoint = `192.0.2.${fabric.size + 1}:8651`; // RFC 5737: documentation, never routed
     fabric.set(this.#endpoint, this);
@@ -118,6 +121,21 @@ export class FakeHost {
       outgoing: async ({ body }) => this.#outgoing(body),
       getAttempt: async ({ params }) => this.#attempt(params.migration).report,
       cancelAttempt: async ({ params }) => this.#cancel(params.migration).report,
+      adjustAttempt: async ({ params, body }) => adjustFake(this.#attempt(params.migration), body),
+      settleAttempt: async ({ params, body: { attempt: number, challenge, statement } }) => {
+        const attempt = this.#attempt(params.migration, number);
+        if (statement) {
+          checkStatement(statement, attempt);
+          settleFake(this, attempt, statement);
+        }
+        const verdict = verdictOf(attempt.report);
+        return verdict ? { statement: makeStatement(attempt.report, verdict, challenge, this.name, this.#signer) } : {};
+      },
+      resolveAttempt: async ({ params, body }) => {
+        const attempt = this.#attempt(params.migration, body.attempt);
+        resolveFake(this, attempt, body.keep, () => this.#cancel(params.migration));
+        return attempt.report;
+      },
       watchAttempt: ({ params }, signal) => this.#watch(params.migration, signal),
     };
     return this.#recorded(all);
@@ -154,9 +172,10 @@ export class FakeHost {
     return this.#agentVm(name);
   }
 
-  #attempt(migration: string): FakeAttempt {
+  #attempt(migration: string, number?: number): FakeAttempt {
     const attempt = this.attempts.get(migration);
-    if (!attempt) throw new SealiftError('not_found', `this host knows no migration ${migration}`);
+    if (!attempt || attempt.report.attempt !== (number ?? attempt.report.attempt))
+      throw new SealiftError('not_found', `this host knows no migration ${migration}`);
     return attempt;
   }
 
@@ -165,7 +184,8 @@ export class FakeHost {
   }
 
   /** Unwraps the key, and keeps no more of it than shows whether both sides have the same. */
-  #accept(spec: MigrationSpec, key: WrappedKey, vm: string, role: 'source' | 'destination'): FakeAttempt {
+  #accept(request: IncomingRequest | OutgoingRequest, vm: string, role: 'source' | 'destination'): FakeAttempt {
+    const { spec, key, peer } = request;
     const self = spec[role];
     if (self.name !== this.name || self.keyHash !== this.#keyHash)
       throw new SealiftError('invalid_request', `this host is not the spec's ${role}`);
@@ -176,23 +196,26 @@ export class FakeHost {
       .update(context)
       .update(openKey(key, offered, context))
       .digest('hex');
-    const attempt = new FakeAttempt({ migration: spec.migration, attempt: spec.attempt, role, vm, phase: 'preparing' }, secret);
+    const attempt = new FakeAttempt({ migration: spec.migration, attempt: spec.attempt, role, vm, phase: 'preparing' }, spec, peer, secret);
     this.attempts.set(spec.migration, attempt);
     return attempt;
   }
 
-  #incoming({ spec, key, vm }: IncomingRequest): { endpoints: string[] } {
+  #incoming(request: IncomingRequest): { endpoints: string[] } {
+    const { spec, vm } = request;
     if (this.vms.has(vm.name)) throw new SealiftError('already_exists', `this host has a VM ${vm.name} already`);
-    this.#accept(spec, key, vm.name, 'destination');
+    this.#accept(request, vm.name, 'destination');
     this.vms.set(vm.name, { definition: vm, state: 'moving-in', migration: spec.migration });
     return { endpoints: [this.#endpoint] };
   }
 
-  #outgoing({ spec, key, vm: name, endpoints }: OutgoingRequest) {
+  #outgoing(request: OutgoingRequest) {
+    const { spec, vm: name, endpoints } = request;
     const vm = this.#vm(name);
     const { state } = vm;
     if (state !== 'running' && state !== 'paused') throw new SealiftError('wrong_state', `${name} is ${state}`);
-    const attempt = this.#accept(spec, key, name, 'source');
+    const attempt = this.#accept(request, name, 'source');
+    attempt.runState = state;
     Object.assign(vm, { state: 'moving-out', migration: spec.migration });
     const peer = this.#fabric.get(endpoints[0] ?? '');
     void this.#move(attempt, peer, state);
@@ -202,27 +225,57 @@ export class FakeHost {
   async #move(attempt: FakeAttempt, peer: FakeHost | undefined, state: VmState): Promise<void> {
     const { migration, vm } = attempt.report;
     const theirs = peer?.attempts.get(migration);
+    if (theirs) theirs.runState = state;
+    const over = () => attempt.ended || attempt.report.phase === 'in-doubt';
     for (const phase of ['connecting', 'copying', 'switching-over', 'granted', 'releasing', 'completed'] as const) {
       await new Promise(setImmediate);
-      while (this.#holdBefore === phase && !attempt.ended)
+      while (this.#holdBefore === phase && !over())
         await Promise.race([this.#released.promise, new Promise((wake) => setTimeout(wake, 5))]);
-      if (attempt.ended) return;
+      if (over()) return;
       const granted = phase === 'releasing' || phase === 'completed';
       if (!peer || !theirs || (theirs.ended && !granted) || theirs.secret !== attempt.secret) {
         attempt.enter('failed', { code: 'hello', message: `the destination did not confirm a channel; VM ${vm} runs on here` });
-        this.#settle(vm, state);
+        this.settleVm(vm, state);
         return;
       }
       attempt.enter(phase);
       if (phase === 'releasing') {
-        peer.#settle(vm, state);
+        peer.settleVm(vm, state);
         theirs.enter('completed');
       } else if (phase === 'completed') this.vms.delete(vm);
       else theirs.enter(phase);
     }
   }
 
-  #settle(name: string, state: VmState): void {
+  /**
+   * The link dies after the grant: this host, the source, is in doubt.
+   * @param there what has become of the VM at the destination
+   */
+  breakOff(migration: string, there: 'ran' | 'aborted' | 'returning' | 'lost' | 'receiving'): void {
+    const { vm, phase } = this.#attempt(migration).report;
+    if (phase !== 'granted') throw new Error(`it is ${phase}; hold it before releasing`);
+    const peer = [...this.#fabric.values()].find((host) => host !== this && host.attempts.has(migration));
+    const theirs = peer?.attempts.get(migration);
+    if (!peer || !theirs) throw new Error('there is no destination');
+    this.#vm(vm).state = 'in-doubt';
+    this.#attempt(migration).enter('in-doubt');
+    if (there === 'ran') {
+      peer.settleVm(vm, theirs.runState);
+      theirs.enter('completed');
+    } else if (there === 'aborted') {
+      peer.vms.delete(vm);
+      theirs.enter('failed', { code: 'hypervisor', message: 'QEMU did not load the VM' });
+    } else if (there === 'returning') {
+      peer.#vm(vm).state = 'in-doubt';
+      theirs.enter('in-doubt');
+    } else if (there === 'lost') {
+      peer.settleVm(vm, 'crashed');
+      theirs.enter('lost', { code: 'hypervisor', message: "the VM's QEMU ended at the destination after the handover" });
+    }
+  }
+
+  /** The VM is an ordinary one of this host. */
+  settleVm(name: string, state: VmState): void {
     const vm = this.#vm(name);
     vm.state = state;
     delete vm.migration;
@@ -237,7 +290,7 @@ export class FakeHost {
     attempt.enter('cancelled', { code: 'cancelled', message: `cancelled while ${phase}; VM ${vm} runs on at the source` });
     if (role === 'destination') this.vms.delete(vm);
     else {
-      this.#settle(vm, 'running');
+      this.settleVm(vm, attempt.runState);
       for (const peer of this.#fabric.values()) if (peer !== this && peer.attempts.get(migration)?.ended === false) peer.#cancel(migration);
     }
     return attempt;

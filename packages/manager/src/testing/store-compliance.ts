@@ -82,6 +82,35 @@ export function storeCompliance(database: string, open: () => Promise<Store>): v
       assert.equal((await store.getMigration(next.migration.id))?.migration.phase, 'preparing');
     });
 
+    it('keeps one decision of a migration, and which hosts have heard it', async () => {
+      await store.addVm(vmOf('redis', 'alpha'));
+      const { migration, spec } = migrationOf('redis');
+      await store.addMigration({ migration, spec });
+      const resolution = async () => (await store.getMigration(migration.id))?.migration.resolution;
+      assert.equal(await resolution(), undefined);
+      assert.deepEqual(await store.untoldResolutions(), []);
+
+      assert.equal(await store.addResolution(migration.id, 'source', 7), true);
+      assert.equal(await store.addResolution(migration.id, 'destination', 8), false);
+      assert.deepEqual(await resolution(), { keep: 'source', at: 7, waitingFor: ['alpha', 'bravo'] });
+      assert.equal((await store.untoldResolutions())[0]?.migration.id, migration.id);
+      assert.equal((await store.migrationOf('redis'))?.migration.resolution?.keep, 'source');
+
+      await store.resolutionHeard(migration.id, 'source', 9);
+      // The end of the migration changes nothing of it.
+      await store.updateMigration({ ...migration, phase: 'failed', endedAt: 10, failure: { code: 'resolved', message: 'so decided' } });
+      assert.deepEqual(await resolution(), { keep: 'source', at: 7, waitingFor: ['bravo'] });
+      assert.equal((await store.untoldResolutions()).length, 1);
+      await store.resolutionHeard(migration.id, 'destination', 11, 'it cannot');
+      assert.deepEqual(await resolution(), { keep: 'source', at: 7, waitingFor: [], refused: ['bravo: it cannot'] });
+      assert.deepEqual(await store.untoldResolutions(), []);
+
+      await store.removeResolution(migration.id);
+      assert.equal(await resolution(), undefined);
+      assert.equal(await store.addResolution(migration.id, 'destination', 12), true);
+      assert.equal(await store.addResolution('none', 'source', 1), false);
+    });
+
     it('lists migrations newest first', async () => {
       for (const [vm, orderedAt] of [
         ['a', 10],

@@ -1,33 +1,37 @@
 /** The VMs: which there are is the store's to say, how each is its host's. */
 import type { Duplex } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
-import { type AgentVm, SealiftError, type Vm, type VmDefinition } from '@sealift/contract';
+import { type AgentVm, type Migration, SealiftError, type Vm, type VmDefinition } from '@sealift/contract';
 import type { Logger } from 'pino';
 import type { Hosts } from '../agents/hosts.ts';
 import type { AgentLink } from '../agents/link.ts';
+import type { Resolutions } from '../migrations/resolutions.ts';
+import { moving } from '../migrations/words.ts';
 import type { Store, StoredVm } from '../store/store.ts';
 import { checkMachine, checkRoom } from './room.ts';
+import { type Finding, liveElsewhere, sight } from './sightings.ts';
 
 export class Vms {
   readonly #store: Store;
   readonly #hosts: Hosts;
+  readonly #resolutions: Resolutions;
   readonly #log: Logger;
 
-  constructor(store: Store, hosts: Hosts, log: Logger) {
+  constructor(store: Store, hosts: Hosts, resolutions: Resolutions, log: Logger) {
     this.#store = store;
     this.#hosts = hosts;
+    this.#resolutions = resolutions;
     this.#log = log;
   }
 
   async list(): Promise<Vm[]> {
-    const [vms, unfinished] = await Promise.all([this.#store.listVms(), this.#store.unfinishedMigrations()]);
-    const moving = new Map(unfinished.map(({ migration }) => [migration.vm, migration.id]));
-    return Promise.all(vms.map((vm) => this.#view(vm, moving.get(vm.name))));
+    return this.#views(() => this.#store.listVms());
   }
 
   async get(name: string): Promise<Vm> {
-    const [vm, moving] = await Promise.all([this.#find(name), this.#store.migrationOf(name)]);
-    return this.#view(vm, moving?.migration.id);
+    const [view] = await this.#views(async () => [await this.#find(name)]);
+    if (!view) throw new SealiftError('not_found', `there is no VM ${name}`);
+    return view;
   }
 
   /** @throws SealiftError not_found, agent_unreachable, no_room, incompatible, already_exists; nothing is changed then */
@@ -54,10 +58,12 @@ export class Vms {
     }
     this.#log.info({ vm: name, host }, 'VM created');
     await on.refresh();
-    return this.#view(stored, undefined);
+    return this.get(name);
   }
 
-  start(name: string): Promise<Vm> {
+  /** @throws SealiftError wrong_state also where another host has it and it could run there */
+  async start(name: string): Promise<Vm> {
+    await this.#requireAlone(name);
     return this.#order(name, 'started', (link) => link.client.startVm({ params: { vm: name } }));
   }
 
@@ -90,7 +96,27 @@ export class Vms {
     const { state } = await order(host.link);
     this.#log.info({ vm: name, host: vm.host, state }, `VM ${done}`);
     await host.refresh();
-    return this.#view(vm, undefined);
+    return this.get(name);
+  }
+
+  /** A second copy must never run: every host that answers is asked before one is started. */
+  async #requireAlone(name: string): Promise<void> {
+    const vm = await this.#notMoving(name);
+    const connected = (await this.#hosts.list()).filter(({ state }) => state === 'connected');
+    await Promise.all(connected.map((host) => this.#hosts.get(host.name).refresh()));
+    const { found } = await this.#finding(vm, undefined);
+    const others = liveElsewhere(found, vm.host);
+    if (others.length === 0) return;
+    const where = others.map(({ host, state }) => `${state} on host ${host}`).join(' and ');
+    const here = found.find(({ host }) => host === vm.host)?.state ?? 'not found';
+    const message = `VM ${name} is ${here} on host ${vm.host}, where the manager has it, and it is ${where}: started, it would run twice`;
+    throw new SealiftError(
+      'wrong_state',
+      `${message}. See sealift vm show ${name}, and end the copy that is not the VM at its host first`,
+      {
+        details: { found },
+      },
+    );
   }
 
   async #find(name: string): Promise<StoredVm> {
@@ -100,20 +126,36 @@ export class Vms {
   }
 
   async #notMoving(name: string): Promise<StoredVm> {
-    const [vm, moving] = await Promise.all([this.#find(name), this.#store.migrationOf(name)]);
-    if (!moving) return vm;
-    const { id, to } = moving.migration;
-    throw new SealiftError('migrating', `VM ${name} is moving to host ${to}; wait, or cancel migration ${id}`, {
-      details: { migration: id },
-    });
+    const [vm, unfinished] = await Promise.all([this.#find(name), this.#store.migrationOf(name)]);
+    if (unfinished) throw moving(unfinished.migration);
+    return vm;
   }
 
-  async #view(vm: StoredVm, migration: string | undefined): Promise<Vm> {
-    const host = this.#hosts.get(vm.host);
-    await host.view();
-    const here = host.current?.vms.find((each) => each.definition.name === vm.name);
-    const { name, definition, createdAt } = vm;
-    return { name, host: vm.host, state: here?.state ?? 'unknown', definition, createdAt, ...(migration !== undefined && { migration }) };
+  /** A problem is told only of reports that were made after it was first seen: a migration that has just ended shows old ones. */
+  async #views(read: () => Promise<StoredVm[]>): Promise<Vm[]> {
+    const first = await this.#viewAll(await read());
+    const doubted = new Set(first.flatMap(({ finding }) => (finding.problem === undefined ? [] : finding.restsOn)));
+    if (doubted.size === 0) return first.map(({ vm }) => vm);
+    await Promise.all([...doubted].map((host) => this.#hosts.get(host).refresh()));
+    return (await this.#viewAll(await read())).map(({ vm }) => vm);
+  }
+
+  async #viewAll(vms: readonly StoredVm[]): Promise<{ vm: Vm; finding: Finding }[]> {
+    const unfinished = new Map((await this.#store.unfinishedMigrations()).map(({ migration }) => [migration.vm, migration]));
+    return Promise.all(
+      vms.map(async (stored) => {
+        const migration = unfinished.get(stored.name);
+        const finding = await this.#finding(stored, migration);
+        const { name, host, definition, createdAt } = stored;
+        const { state, found, problem } = finding;
+        const more = { ...(migration && { migration: migration.id }), ...(problem !== undefined && { problem }) };
+        return { vm: { name, host, state, definition, createdAt, found, ...more }, finding };
+      }),
+    );
+  }
+
+  async #finding(vm: StoredVm, migration: Migration | undefined): Promise<Finding> {
+    return sight({ vm, migration, hosts: await this.#hosts.list(), untold: this.#resolutions.untoldOf(vm.name) });
   }
 }
 
