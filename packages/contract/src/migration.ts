@@ -14,8 +14,11 @@ export const MigrationLimits = Type.Object(
     bandwidthBytesPerSecond: Type.Integer({ minimum: 0, default: 0 }),
     /** The switch-over budget to begin with: QEMU stops the VM once it expects to send what is left within it (its `downtime-limit`). */
     downtimeMs: Type.Integer({ minimum: 1, maximum: 2_000_000, default: 30 }),
-    /** How far the budget may grow where memory does not fit it otherwise. Never below `downtimeMs`; equal to it, the budget stays as it is. */
-    maxDowntimeMs: Type.Integer({ minimum: 1, maximum: 2_000_000, default: 300 }),
+    /**
+     * How far the budget may grow where memory does not fit it otherwise. Never below `downtimeMs`; equal to it, the budget stays as it is.
+     * Left out of an order, it is 300 or `downtimeMs`, whichever is greater: a default that depends on another limit is none of the schema's.
+     */
+    maxDowntimeMs: Type.Integer({ minimum: 1, maximum: 2_000_000 }),
     /** From the order to the grant; when it passes, the migration is cancelled and the VM runs on. */
     deadlineMs: Type.Integer({ minimum: 1000, maximum: 86_400_000, default: 3_600_000 }),
     /** How far the guest may be slowed, step by step, where it changes memory faster than the line carries it. 0: never. */

@@ -31,7 +31,22 @@ test('for programs, each state is a line of JSON and the last is the outcome', a
 
 test('the order carries every option, in the units of the contract', async () => {
   await using manager = await FakeManager.start({ migrateVm: () => ordered });
-  const flags = ['--clear', '--channels', '4', '--bandwidth', '500M', '--downtime', '20', '--deadline', '90', '--detach'];
+  const flags = [
+    '--clear',
+    '--channels',
+    '4',
+    '--bandwidth',
+    '500M',
+    '--downtime',
+    '20',
+    '--max-downtime',
+    '200',
+    '--max-throttle',
+    '60',
+    '--deadline',
+    '90',
+    '--detach',
+  ];
   const { status, stdout } = await sealift(manager.url, ...migrate, ...flags);
   assert.equal(status, 0);
   assert.ok(stdout.includes(`sealift migration watch ${ordered.id}`));
@@ -46,9 +61,9 @@ test('the order carries every option, in the units of the contract', async () =>
         limits: {
           bandwidthBytesPerSecond: 500_000_000,
           downtimeMs: 20,
-          maxDowntimeMs: 300,
+          maxDowntimeMs: 200,
           deadlineMs: 90_000,
-          maxThrottlePercent: 80,
+          maxThrottlePercent: 60,
           postcopy: false,
         },
       },
@@ -77,6 +92,11 @@ test('how it ended is in the exit status, and once in words', async () => {
     [failed, 7, /^demo was not moved: bravo did not answer for 10 s \(stalled\)\. It runs on at alpha\./],
     [cancelled, 6, /^demo was not moved: the migration was cancelled/],
     [{ ...failed, phase: 'lost' }, 7, /^MEMORY LOST demo/],
+    [
+      { ...failed, failure: { code: 'did_not_converge', message: 'VM demo did not converge' } },
+      10,
+      /^demo was not moved: .* did not converge/,
+    ],
   ] as const) {
     await using manager = await FakeManager.start({ watchMigration: () => eventsOf(last) });
     const ended = await sealift(manager.url, 'migration', 'watch', ordered.id);
@@ -176,4 +196,12 @@ test('show and cancel name the migration', async () => {
   assert.match(shown, /^demo alpha → bravo sealed copying memory/);
   assert.match(shown, /^channel 1 +main, 290 MiB in 1160 records$/m);
   assert.match((await sealift(manager.url, 'migration', 'cancel', ordered.id)).stdout, /^Asked to cancel/);
+});
+
+test('how far the guest may be slowed is a share', async () => {
+  for (const wrong of ['100', '-1', 'half']) {
+    const { status, stderr } = await sealift('http://127.0.0.1:1', ...migrate, `--max-throttle=${wrong}`);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, /--max-throttle.*0 to 99/);
+  }
 });

@@ -2,7 +2,7 @@
 import type { Migration, MigrationOrder } from '@sealift/contract';
 import type { Command } from 'commander';
 import { withManager } from '../context.ts';
-import { positiveNumber, size, wholeNumber } from '../options.ts';
+import { percent, positiveNumber, size, wholeNumber } from '../options.ts';
 import { type Io, printJson } from '../output/io.ts';
 import { printFields, printList } from '../output/table.ts';
 import { formatBytes, formatDuration, formatTime } from '../output/units.ts';
@@ -14,6 +14,8 @@ interface MigrateOptions {
   readonly channels?: number;
   readonly bandwidth?: number;
   readonly downtime?: number;
+  readonly maxDowntime?: number;
+  readonly maxThrottle?: number;
   readonly deadline?: number;
   readonly detach?: boolean;
 }
@@ -25,7 +27,9 @@ export function addMigrateCommand(vm: Command): void {
     .option('--clear', 'without encryption; refused where the VM requires it')
     .option('--channels <n>', 'parallel memory channels (multifd); 0 moves everything through one', wholeNumber)
     .option('--bandwidth <size>', 'bytes a second at most, such as 500M (10^6) or 1Gi (2^30)', size)
-    .option('--downtime <ms>', 'what QEMU may plan for stopping the VM', wholeNumber)
+    .option('--downtime <ms>', 'switch over once what is left fits this time (default: 30)', wholeNumber)
+    .option('--max-downtime <ms>', 'how far that may grow where the VM writes too much to fit it (default: 300)', wholeNumber)
+    .option('--max-throttle <percent>', 'how far the VM may be slowed where it writes too much, 0 to 99; 0: never (default: 80)', percent)
     .option('--deadline <seconds>', 'cancel where it has not switched over by then', positiveNumber)
     .option('--detach', 'order it and leave')
     .action((name: string, options: MigrateOptions, command: Command) =>
@@ -45,10 +49,12 @@ export function addMigrateCommand(vm: Command): void {
 
 const plain = { columns: 80, colour: false };
 
-export function orderOf({ to, clear, channels, bandwidth, downtime, deadline }: MigrateOptions): MigrationOrder {
+export function orderOf({ to, clear, channels, bandwidth, downtime, maxDowntime, maxThrottle, deadline }: MigrateOptions): MigrationOrder {
   const limits = {
     ...(bandwidth !== undefined && { bandwidthBytesPerSecond: bandwidth }),
     ...(downtime !== undefined && { downtimeMs: downtime }),
+    ...(maxDowntime !== undefined && { maxDowntimeMs: maxDowntime }),
+    ...(maxThrottle !== undefined && { maxThrottlePercent: maxThrottle }),
     ...(deadline !== undefined && { deadlineMs: Math.round(deadline * 1000) }),
   };
   return {

@@ -38,13 +38,21 @@ test('no line of progress is wider than the terminal, whatever the migration', (
 test('plain lines stand for themselves', () => {
   assert.equal(
     plainLine(copying),
-    'demo alpha → bravo sealed copying memory: 52 %, 112 MB/s, 242 MiB left, dirty 3.2 MB/s, 1.23 s, pass 2, 300 MiB on the wire',
+    'demo alpha → bravo sealed copying memory: 52 %, 112 MB/s, 242 MiB left, dirty 3.2 MB/s, 1.23 s, pass 2, budget 45 ms, 300 MiB on the wire',
   );
   assert.equal(
     plainLine({ ...copying, progress: { ...progress, phase: 'releasing' } }),
     'demo alpha → bravo sealed releasing the source: 100 %, 112 MB/s, 1.23 s, pass 2, 300 MiB on the wire',
   );
   assert.equal(plainLine(failed), 'demo alpha → bravo sealed FAILED');
+});
+
+test('how far the guest is slowed and the budget has grown is said while it counts', () => {
+  const slowed = { ...progress, throttlePercent: 60, downtimeMs: 300 };
+  assert.match(plainLine({ ...copying, progress: slowed }), /, guest slowed 60 %, pass 2, budget 300 ms, /);
+  assert.doesNotMatch(plainLine({ ...copying, progress: { ...slowed, phase: 'granted' } }), /budget/);
+  const { downtimeMs: _, ...older } = slowed;
+  assert.doesNotMatch(plainLine({ ...copying, progress: older }), /budget|undefined/);
 });
 
 test('plain lines are due at the start, at a new phase and every five seconds of its own clock', () => {

@@ -60,13 +60,14 @@ const bar = (portion: number, width: number): string => {
 const wholePercent = (portion: number): string => `${Math.floor(portion * 100)} %`;
 
 /** Numbers of one moment, the most telling first: what does not fit into the width is left away from the end. */
-function figures({ phase, ram, throughputMBps, throttlePercent, bytesOnWire, elapsedMs }: MigrationProgress): string[] {
+function figures({ phase, ram, throughputMBps, throttlePercent, downtimeMs, bytesOnWire, elapsedMs }: MigrationProgress): string[] {
   return [
     formatRate(throughputMBps),
     ...(isAcross(phase) ? [] : [`${formatBytes(ram.remaining)} left`, `dirty ${formatRate(ram.dirtyBytesPerSecond / 1e6)}`]),
     formatDuration(elapsedMs),
     ...(throttlePercent > 0 ? [`guest slowed ${throttlePercent.toFixed(0)} %`] : []),
     `pass ${ram.passes}`,
+    ...(downtimeMs === undefined || isAcross(phase) ? [] : [`budget ${downtimeMs} ms`]),
     `${formatBytes(bytesOnWire)} on the wire`,
   ];
 }

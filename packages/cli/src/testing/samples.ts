@@ -50,6 +50,7 @@ export const progress: MigrationProgress = {
   throughputMBps: 112.4,
   ram: { total: 512 * mebi, transferred: 290 * mebi, remaining: 242 * mebi, dirtyBytesPerSecond: 3_200_000, passes: 2 },
   throttlePercent: 0,
+  downtimeMs: 45,
   channels: [{ channel: 1, kind: 'main', bytes: 290 * mebi, records: 1160 }],
 };
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { MigrationOrder } from '@sealift/contract';
+import { Value } from 'typebox/value';
 import { toLimits } from './limits.ts';
 
 const defaults = {
@@ -19,6 +21,9 @@ describe('the limits of an order', () => {
 
   it('let the budget grow no further than it begins, where it begins beyond the default', () => {
     assert.deepEqual(toLimits({ downtimeMs: 5_000 }), { ...defaults, downtimeMs: 5_000, maxDowntimeMs: 5_000 });
+    // As the API hands it on, which fills in the schema's defaults.
+    const order = Value.Parse(MigrationOrder, Value.Default(MigrationOrder, { to: 'bravo', limits: { downtimeMs: 5_000 } }));
+    assert.equal(toLimits(order.limits).maxDowntimeMs, 5_000);
     assert.deepEqual(toLimits({ downtimeMs: 20, maxDowntimeMs: 20 }), { ...defaults, downtimeMs: 20, maxDowntimeMs: 20 });
   });
 

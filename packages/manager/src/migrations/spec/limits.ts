@@ -2,6 +2,8 @@
 import { MigrationLimits, type MigrationOrder, SealiftError } from '@sealift/contract';
 import { Value } from 'typebox/value';
 
+const defaultMaxDowntimeMs = 300;
+
 /**
  * What the order leaves out gets its default. `maxDowntimeMs` left out is never below `downtimeMs`: whoever allows a longer switch-over from the
  * beginning has allowed that much.
@@ -9,7 +11,8 @@ import { Value } from 'typebox/value';
  * @throws SealiftError `invalid_request` where the order itself puts `maxDowntimeMs` below `downtimeMs`
  */
 export function toLimits(order: MigrationOrder['limits'] = {}): MigrationLimits {
-  const limits = Value.Parse(MigrationLimits, Value.Default(MigrationLimits, { ...order }));
+  const given = { maxDowntimeMs: defaultMaxDowntimeMs, ...order };
+  const limits = Value.Parse(MigrationLimits, Value.Default(MigrationLimits, given));
   const { downtimeMs, maxDowntimeMs } = limits;
   if (maxDowntimeMs >= downtimeMs) return limits;
   if (order.maxDowntimeMs === undefined) return { ...limits, maxDowntimeMs: downtimeMs };
