@@ -155,10 +155,13 @@ function lost(migration: Migration, at: string, because: MigrationFailure | unde
 function sourceKnowsNothing(migration: Migration, { vm }: NonNullable<Side['missing']>, accounts: Accounts): Verdict {
   const { destination, now, doubt } = accounts;
   if (vm !== undefined && vm !== 'in-doubt' && vm !== 'moving-out' && vm !== 'moving-in') {
-    const failure = doubt ?? {
-      code: 'migration_failed',
-      message: `host ${migration.from} had not begun the migration, or has forgotten it; VM ${migration.vm} is still there`,
-    };
+    // An error does not keep its message where it is stored: JSON has only what can be enumerated of it.
+    const failure = doubt
+      ? { code: doubt.code, message: doubt.message }
+      : {
+          code: 'migration_failed',
+          message: `host ${migration.from} had not begun the migration, or has forgotten it; VM ${migration.vm} is still there`,
+        };
     return ended({ ...migration, phase: 'failed', failure }, now, destination.missing ? {} : { undoDestination: true });
   }
   const there = destination.missing?.vm;
