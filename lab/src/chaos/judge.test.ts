@@ -4,6 +4,7 @@ import { cells, planOfRuns } from './cells.ts';
 import { type Facts, judge } from './judge.ts';
 
 const wentWell: Facts = {
+  stage: 'loaded',
   source: 'alpha',
   destination: 'bravo',
   killed: undefined,
@@ -29,6 +30,7 @@ const cameToNothing: Facts = {
 };
 const lost: Facts = {
   ...wentWell,
+  stage: 'running',
   killed: 'destination',
   struckAt: 1_300,
   phase: 'lost',
@@ -45,8 +47,14 @@ describe('what a run came to', () => {
     assert.deepEqual(judge(wentWell), { outcome: 'runs at the destination', violations: [] });
     assert.deepEqual(judge(cameToNothing), { outcome: 'runs at the source', violations: [] });
     assert.deepEqual(judge(lost), { outcome: 'lost', violations: [] });
-    const sourceGone: Facts = { ...lost, killed: 'source', steps: { source: ['accepted', 'ended'], destination: ['prepared', 'ended'] } };
+    const sourceGone: Facts = {
+      ...lost,
+      stage: 'paused',
+      killed: 'source',
+      steps: { source: ['accepted', 'ended'], destination: ['prepared', 'ended'] },
+    };
     assert.deepEqual(judge(sourceGone), { outcome: 'lost', violations: [] });
+    assert.deepEqual(judge({ ...lost, stage: 'releasing', phase: 'completed' }), { outcome: 'lost', violations: [] });
   });
 
   const wrong: [string, Facts, RegExp][] = [
@@ -75,6 +83,18 @@ describe('what a run came to', () => {
       'a stale copy is resumed after a loss',
       { ...lost, ran: [...lost.ran, { host: 'alpha', from: 1_400, until: 1_500 }] },
       /had been lost/,
+    ],
+    ['it is lost without need', { ...lost, stage: 'loaded' }, /lost, where it should be: runs at the source/],
+    [
+      'what was given back had run',
+      {
+        ...cameToNothing,
+        ran: [
+          { host: 'bravo', from: 0, until: 10 },
+          { host: 'alpha', from: 11, until: undefined },
+        ],
+      },
+      /given back had run/,
     ],
     ['a loss is called a failure', { ...lost, phase: 'failed' }, /calls a lost VM's migration failed/],
   ];

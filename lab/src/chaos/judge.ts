@@ -1,8 +1,9 @@
 /** What a run came to, and whether that may be. */
-import type { Run } from './cells.ts';
+import type { Run, Stage } from './cells.ts';
 import type { Ran } from './qmp-watch.ts';
 
 export interface Facts {
+  readonly stage: Stage;
   readonly source: string;
   readonly destination: string;
   /** Which QEMU was killed, if one was. */
@@ -35,21 +36,25 @@ export interface Judgement {
   readonly violations: readonly string[];
 }
 
+const beforeGrant: readonly Stage[] = ['preparing', 'hello', 'pre-copy', 'paused'];
+const fromRun: readonly Stage[] = ['recorded', 'running', 'releasing'];
+
 /**
  * The only current memory is the source's until the destination has RUN in its journal, and the destination's from then on; where that QEMU is
- * killed, nothing may run. Before the grant, a killed source leaves nothing that the destination could run either; after it, everything is on
- * its way, and the source's QEMU is not needed any more.
+ * killed, nothing may run. A source that is killed after the grant is not missed: everything is on its way. In every other case the journal
+ * says who has the VM. A destination that took it and could not run it gives it back: then it must never have run.
  */
-const expected = ({ killed, steps }: Facts): Outcome => {
-  const ran = steps.destination.includes('run');
-  if (killed === 'destination' && ran) return 'lost';
-  if (killed === 'source' && !ran) return 'lost';
-  return ran ? 'runs at the destination' : 'runs at the source';
+const expected = ({ stage, killed, steps }: Facts): Outcome => {
+  const took = steps.destination.includes('run') && !steps.destination.includes('aborted');
+  if (killed === 'source') return beforeGrant.includes(stage) ? 'lost' : 'runs at the destination';
+  // While the grant is on its way, the destination may have had the time to run the VM.
+  if (killed === 'destination') return fromRun.includes(stage) || (stage === 'grant sent' && took) ? 'lost' : 'runs at the source';
+  return took ? 'runs at the destination' : 'runs at the source';
 };
 
 export const judge = (facts: Facts): Judgement => {
   const violations: string[] = [];
-  const { source, destination, ran, phase, vm, killed, struckAt, steps } = facts;
+  const { source, destination, ran, phase, vm, struckAt, steps } = facts;
   const promised = expected(facts);
 
   for (const [a, b] of overlaps(ran)) violations.push(`two copies ran at once for ${(a - b).toFixed(1)} ms`);
@@ -59,15 +64,13 @@ export const judge = (facts: Facts): Judgement => {
   const outcome = outcomeOf(facts, running);
   if (facts.settled && outcome !== promised) violations.push(`${outcome}, where it should be: ${promised}`);
 
+  if (steps.destination.includes('aborted') && ran.some(({ host }) => host === destination))
+    violations.push('a copy that was given back had run');
+
   if (promised === 'lost') {
-    if (
-      ran.some(({ from, host }) => from > struckAt && !(killed === 'source' && host === destination && steps.destination.includes('run')))
-    )
-      violations.push('a copy was run after the memory had been lost');
+    if (ran.some(({ from }) => from > struckAt)) violations.push('a copy was run after the memory had been lost');
     if (vm.state === 'running') violations.push(`the manager says that the VM runs on ${vm.host}`);
-    // Killed before the source was told anything, it is a VM that crashed, and a migration that never began.
-    const told = steps.source.length > 0;
-    if (phase !== 'lost' && (told || phase !== 'failed')) violations.push(`the manager calls a lost VM's migration ${phase}`);
+    if (!calledRightly(facts)) violations.push(`the manager calls a lost VM's migration ${phase}, and the VM ${vm.state} on ${vm.host}`);
   } else {
     const where = promised === 'runs at the source' ? source : destination;
     if (vm.host !== where || vm.state !== 'running')
@@ -78,6 +81,17 @@ export const judge = (facts: Facts): Judgement => {
   }
   violations.push(...facts.leftovers.map((what) => `left behind: ${what}`), ...facts.dead.map((name) => `${name} is not running`));
   return { outcome, violations };
+};
+
+/**
+ * `lost`; but a VM that is killed before its source was told anything is one that crashed and never began to move, and one that is killed after
+ * its source was told RUNNING is one that had moved and crashed then.
+ */
+const calledRightly = ({ phase, killed, steps, vm, source, destination }: Facts): boolean => {
+  if (phase === 'lost') return true;
+  if (vm.state !== 'crashed') return false;
+  if (killed === 'source') return phase === 'failed' && steps.source.length === 0 && vm.host === source;
+  return phase === 'completed' && steps.source.includes('released') && vm.host === destination;
 };
 
 const outcomeOf = ({ source, destination, settled }: Facts, running: readonly string[]): Outcome => {

@@ -51,6 +51,7 @@ export const perform = async (ground: Ground, run: Run): Promise<Account> => {
   const client = running ? await askClient(ground, before) : undefined;
   const facts: Facts = {
     ...hosts,
+    stage: run.cell.stage,
     killed: killedBy(run),
     struckAt,
     settled,

@@ -17,7 +17,7 @@ export interface Held {
 
 const reachWithinMs = 60_000;
 /** Copying takes some seconds at this rate. */
-const copySlowly = 12_000_000;
+const copySlowly = 20_000_000;
 
 /** Where the agents hold it themselves: whose, and the name of their breakpoint. */
 const held: Partial<Record<Stage, readonly ['source' | 'destination', string]>> = {
