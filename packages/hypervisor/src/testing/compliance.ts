@@ -104,6 +104,21 @@ export function monitorCompliance(label: string, open: OpenSubject): void {
     );
 
     it(
+      'takes any limit for slowing the guest, and the capability only where there is one',
+      running(async ({ monitor }) => {
+        for (const maxThrottlePercent of [99, 0, 1, 19, 20, 80]) {
+          await m.configureMigration(monitor, { ...settings(0, 'source'), maxThrottlePercent });
+          const capabilities = await monitor.execute('query-migrate-capabilities');
+          assert.equal(capabilities.find(({ capability }) => capability === 'auto-converge')?.state, maxThrottlePercent > 0);
+          if (maxThrottlePercent === 0) continue;
+          const parameters = await monitor.execute('query-migrate-parameters');
+          assert.equal(parameters['max-cpu-throttle'], maxThrottlePercent);
+          assert.equal(parameters['cpu-throttle-initial'], Math.min(20, maxThrottlePercent));
+        }
+      }),
+    );
+
+    it(
       'gives up when the caller does, and goes on',
       running(async ({ monitor }) => {
         await assert.rejects(monitor.execute('query-status', undefined, { signal: AbortSignal.abort() }), withCode('aborted'));
