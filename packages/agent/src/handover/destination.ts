@@ -21,10 +21,12 @@ export type DestinationState =
       readonly arrived: readonly ChannelTotal[] | undefined;
       readonly loaded: boolean;
     }
-  | { readonly at: 'running'; readonly runState: RunState }
+  /** `sole`: the source may have released the VM by now, so this copy is never given up because QEMU would not run it. */
+  | { readonly at: 'running'; readonly runState: RunState; readonly sole: boolean }
   /** After a restart: RUN is in the journal, and whether the VM ran, or still may, is to be found out. */
   | { readonly at: 'returning'; readonly runState: RunState; readonly failure: Failure }
-  | { readonly at: 'discarding'; readonly failure: Failure }
+  /** `instead`: where it goes on from when the journal does not take ABORTED; without it, the record before leads here too. */
+  | { readonly at: 'discarding'; readonly failure: Failure; readonly instead?: DestinationState }
   | { readonly at: 'ended'; readonly outcome: DestinationOutcome; readonly failure: Failure | undefined };
 
 export type DestinationEvent =
@@ -39,11 +41,11 @@ export type DestinationEvent =
   | { readonly type: 'failed'; readonly failure: Failure }
   /** The source has given up. Authenticated. */
   | { readonly type: 'aborted' }
-  /** QEMU is gone by itself. */
+  /** QEMU is gone by itself. Not told while a VM is being run: the effect `run` says then what became of it. */
   | { readonly type: 'vm-gone' }
   /** The vCPUs run, or stay paused as the VM was. */
   | { readonly type: 'runs' }
-  /** QEMU refused to run the VM and is still `paused`. */
+  /** QEMU refused to run the VM and is still `paused`, or was gone before it was told to. */
   | { readonly type: 'would-not-run'; readonly failure: Failure }
   /** The source said, authenticated and after this agent was back, that it still stands by its grant. */
   | { readonly type: 'cleared' }
@@ -51,23 +53,27 @@ export type DestinationEvent =
   | { readonly type: 'keep' }
   /** An administrator decided that the source's copy is the VM: this one is superseded, whatever it has done. */
   | { readonly type: 'drop' }
-  /** The journal did not take RUN, so the VM was not run. */
+  /** The journal did not take RUN, so the VM was not run; or it did not take an ABORTED that follows RUN, so nothing was discarded. */
   | { readonly type: 'journal-failed'; readonly failure: Failure }
   /** QEMU has been seen gone, and nothing else is left. */
   | { readonly type: 'discarded' };
 
 export type DestinationEffect =
-  /** Must be on disk before the effects that follow it begin. `aborted` and `ended` are the exceptions: the record before them leads to the same. */
+  /**
+   * Must be on disk before the effects that follow it begin, if it is `required`: where it is not, they are left out and `journal-failed`
+   * follows. The record before the others leads to the same.
+   */
   | {
       readonly type: 'journal';
       readonly step: DestinationStep;
+      readonly required?: true;
       readonly runState?: RunState;
       readonly outcome?: DestinationOutcome;
       readonly resolved?: true;
     }
   /** Has the VM run already? Then `runs`, or `vm-gone`. Else hold it and ask the source, for as long as it takes: `cleared` or `aborted`. */
   | { readonly type: 'find-out'; readonly runState: RunState }
-  /** `cont`, unless the VM was paused. Then `runs` or `would-not-run`. */
+  /** `cont`, unless the VM was paused. Then `runs`, `would-not-run`, or, where QEMU may have run it and is gone, `vm-gone`. */
   | { readonly type: 'run'; readonly runState: RunState }
   /** Tell the source RUNNING, make the VM an ordinary one of this host, announce it, let the channels close. */
   | { readonly type: 'settle-in' }
@@ -110,18 +116,21 @@ export function destinationStep(state: DestinationState, event: DestinationEvent
       return receiving(state, event);
     case 'running':
       if (event.type === 'runs') return ended('arrived', undefined, [{ type: 'settle-in' }]);
-      if (event.type === 'would-not-run') return discard(event.failure);
+      if (event.type === 'would-not-run') return wouldNotRun(state, event.failure);
       if (event.type === 'vm-gone') return ended('lost', lost);
-      if (event.type === 'drop') return supersede();
+      if (event.type === 'keep') return state.sole ? stay(state) : { state: { ...state, sole: true }, effects: [] };
+      if (event.type === 'drop') return supersede(again(state.runState, superseded));
       // The last record says `prepared`, which after a restart means just this.
       if (event.type === 'journal-failed') return { state: { at: 'discarding', failure: event.failure }, effects: [{ type: 'discard' }] };
       return stay(state);
     case 'returning':
       return returning(state, event);
     case 'discarding':
-      return event.type === 'discarded' ? ended('discarded', state.failure, [{ type: 'abort-channels' }]) : stay(state);
+      if (event.type === 'discarded') return ended('discarded', state.failure, [{ type: 'abort-channels' }]);
+      if (event.type === 'journal-failed' && state.instead) return takeUp(state.instead);
+      return stay(state);
     case 'ended':
-      return event.type === 'drop' && state.outcome === 'arrived' ? supersede() : stay(state);
+      return event.type === 'drop' && state.outcome !== 'discarded' ? supersede(state) : stay(state);
   }
 }
 
@@ -135,8 +144,8 @@ function receiving(state: Extract<DestinationState, { at: 'receiving' }>, event:
     case 'loaded':
       return maybeRun({ ...state, loaded: true });
     case 'failed':
-      // With the grant and every byte of it here, a channel that dies takes nothing away any more.
-      return state.grant && state.arrived ? stay(state) : discard(event.failure);
+      // With the grant and every byte of it here, a channel that dies takes nothing away any more; a QEMU that cannot load it does.
+      return state.grant && state.arrived && event.failure.code !== 'hypervisor' ? stay(state) : discard(event.failure);
     case 'drop':
       return supersede();
     case 'cancel':
@@ -157,10 +166,10 @@ function returning(state: Extract<DestinationState, { at: 'returning' }>, event:
       return ended('arrived', undefined, [{ type: 'settle-in' }]);
     case 'cleared':
     case 'keep':
-      return { state: { at: 'running', runState }, effects: [{ type: 'run', runState }] };
+      return { state: { at: 'running', runState, sole: true }, effects: [{ type: 'run', runState }] };
     case 'aborted':
     case 'drop':
-      return supersede();
+      return supersede(state);
     case 'vm-gone':
       return ended('lost', lost);
     default:
@@ -177,9 +186,9 @@ function maybeRun(state: Extract<DestinationState, { at: 'receiving' }>): Destin
   if (!state.loaded) return { state, effects: [] };
   const { runState } = grant;
   return {
-    state: { at: 'running', runState },
+    state: { at: 'running', runState, sole: false },
     effects: [
-      { type: 'journal', step: 'run', runState },
+      { type: 'journal', step: 'run', runState, required: true },
       { type: 'run', runState },
     ],
   };
@@ -197,12 +206,31 @@ const discard = (failure: Failure): DestinationTurn => ({
   effects: [{ type: 'journal', step: 'aborted' }, { type: 'discard' }],
 });
 
-const supersede = (): DestinationTurn => ({
-  state: {
-    at: 'discarding',
-    failure: { code: 'resolved', message: "an administrator kept the source's copy: this one is superseded and was removed" },
-  },
-  effects: [{ type: 'journal', step: 'aborted', resolved: true }, { type: 'discard' }],
+/** Back to asking: it is not known here whose the VM is, or QEMU is to be tried again. */
+const again = (runState: RunState, failure: Failure): DestinationState => ({ at: 'returning', runState, failure });
+
+const takeUp = (state: DestinationState): DestinationTurn => ({
+  state,
+  effects: state.at === 'returning' ? [{ type: 'find-out', runState: state.runState }] : [],
+});
+
+/** Given back to the source where that can still take it. RUN stands in the journal: unless ABORTED does too, nothing is given back. */
+const wouldNotRun = ({ runState, sole }: Extract<DestinationState, { at: 'running' }>, failure: Failure): DestinationTurn =>
+  sole
+    ? takeUp(again(runState, failure))
+    : {
+        state: { at: 'discarding', failure, instead: again(runState, failure) },
+        effects: [{ type: 'journal', step: 'aborted', required: true }, { type: 'discard' }],
+      };
+
+const superseded: Failure = {
+  code: 'resolved',
+  message: "an administrator kept the source's copy: this one is superseded and was removed",
+};
+
+const supersede = (instead?: DestinationState): DestinationTurn => ({
+  state: { at: 'discarding', failure: superseded, ...(instead && { instead }) },
+  effects: [{ type: 'journal', step: 'aborted', resolved: true, ...(instead && { required: true }) }, { type: 'discard' }],
 });
 
 const ended = (outcome: DestinationOutcome, failure: Failure | undefined, effects: readonly DestinationEffect[] = []): DestinationTurn => ({

@@ -145,6 +145,8 @@ function beforeGrant(state: Extract<SourceState, { at: 'opening' | 'copying' | '
     case 'aborted':
       return abandon({ code: 'peer', message: 'the destination aborted' });
     case 'vm-gone':
+      // Completed, QEMU had handed everything to the channels: their ends are still to come, and the destination may have all of it.
+      if (state.at === 'switching' && state.completed) return stay(state);
       return ended('lost', gone, [{ type: 'say-aborted' }, { type: 'drop-channels' }]);
     default:
       return stay(state);

@@ -118,7 +118,7 @@ export class Incoming implements Side {
 
   /** After a restart: does first what the journal says is to be done. */
   resume(effects: readonly DestinationEffect[]): Promise<void> {
-    if (this.#vm?.pid !== undefined) void this.#vm.exited.then(() => this.#machine.dispatch({ type: 'vm-gone' }));
+    if (this.#vm?.pid !== undefined) this.#watch(this.#vm);
     return this.#machine.begin(effects);
   }
 
@@ -164,7 +164,7 @@ export class Incoming implements Side {
     this.#vm = vm;
     this.#cpu = new QemuCpu(vm.pid);
     await this.#cpu.sample();
-    void vm.exited.then(() => this.#machine.dispatch({ type: 'vm-gone' }));
+    this.#watch(vm);
     const directory = directoryOf(host, spec.migration);
     const socket = path.join(directory, 'in');
     await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -203,6 +203,13 @@ export class Incoming implements Side {
     return { endpoints: addresses.map(formatAddress) };
   }
 
+  #watch(vm: Vm): void {
+    void vm.exited.then(() => {
+      // While it is being run, that step says what became of it.
+      if (this.#machine.state.at !== 'running') this.#machine.dispatch({ type: 'vm-gone' });
+    });
+  }
+
   async #perform(effect: DestinationEffect): Promise<void> {
     const { host } = this.#workplace;
     switch (effect.type) {
@@ -231,15 +238,14 @@ export class Incoming implements Side {
     }
   }
 
-  async #journal({ step, runState, outcome, resolved }: Extract<DestinationEffect, { type: 'journal' }>): Promise<void> {
+  async #journal({ step, required, runState, outcome, resolved }: Extract<DestinationEffect, { type: 'journal' }>): Promise<void> {
     try {
       const more = { ...(runState && { runState }), ...(outcome && { outcome }), ...(resolved && { resolved }) };
       this.#record(step, { ...more, ...(this.#peerKnows && { heard: true }) });
       if (resolved) this.#superseded();
     } catch (error) {
       this.#resolution.failed(error);
-      // The record before the others leads to the same.
-      if (step === 'run') throw error;
+      if (required) throw error;
       this.#log.error({ err: error, step }, 'the journal does not take records');
     }
     if (step === 'ended') await this.#finish();
@@ -302,11 +308,12 @@ export class Incoming implements Side {
 
   async #run(runState: RunState): Promise<void> {
     const vm = this.#vm;
-    if (vm?.pid === undefined) {
-      this.#machine.dispatch({ type: 'vm-gone' });
+    await this.#workplace.breakpoints.at('recorded', this.#identity.migration);
+    if (vm?.pid === undefined || vm.link?.gone) {
+      const failure: Failure = { code: 'hypervisor', message: "the VM's QEMU ended at the destination before it ran; see its log" };
+      this.#machine.dispatch({ type: 'would-not-run', failure });
       return;
     }
-    await this.#workplace.breakpoints.at('recorded', this.#identity.migration);
     try {
       // Repeated after a restart, when it may run already.
       if (runState === 'running' && (await queryRunState(vm.monitor)) !== 'running') await cont(vm.monitor);
