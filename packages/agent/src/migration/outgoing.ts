@@ -22,11 +22,12 @@ import { Settlement } from '../settlement/settlement.ts';
 import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
 import { CopyLimits, checkDeadline, noLimitsLeft } from './copy-limits.ts';
+import { GuestWatch } from './guest-watch.ts';
 import { sourcePhase } from './phases.ts';
 import { ProgressMeter } from './progress.ts';
 import { Report } from './report.ts';
 import { Resolution, sourceHasDecided, sourceVerdict, undecidable } from './resolution.ts';
-import { type SwitchOver, sourceResult } from './result.ts';
+import { sourceResult } from './result.ts';
 import { resumeAtSource } from './resume.ts';
 import {
   type AttemptIdentity,
@@ -57,7 +58,7 @@ export class Outgoing implements Side {
   readonly #workplace: Workplace;
   readonly #identity: AttemptIdentity;
   readonly #vm: Vm | undefined;
-  readonly #runState: RunState;
+  #runState: RunState;
   readonly #log: Logger;
   readonly #machine: Machine<SourceState, SourceEvent, SourceEffect>;
   readonly #cpu: QemuCpu;
@@ -69,10 +70,12 @@ export class Outgoing implements Side {
   #meter: ProgressMeter | undefined;
   #limits: CopyLimits | undefined;
   #lookedAt = 0;
+  #guest: GuestWatch | undefined;
   #deadline: NodeJS.Timeout | undefined;
   #ticker: NodeJS.Timeout | undefined;
   #stopListening: (() => void) | undefined;
-  readonly #times: SwitchOver = {};
+  /** When RUNNING came. */
+  #runningAt: bigint | undefined;
   /** The destination is known to know how it ended. */
   #peerKnows = false;
 
@@ -122,7 +125,7 @@ export class Outgoing implements Side {
         failed: ({ code, message }) => this.#machine.dispatch({ type: 'failed', failure: { code, message } }),
         control: (message) => {
           if (message.type === 'grant') return; // only a source grants
-          if (message.type === 'running') this.#times.runningAt ??= message.at;
+          if (message.type === 'running') this.#runningAt ??= message.at;
           this.#machine.dispatch({ type: message.type });
         },
       });
@@ -154,9 +157,7 @@ export class Outgoing implements Side {
 
   cancel(): void {
     const { at } = this.#machine.state;
-    if (at === 'granted' || at === 'in-doubt' || at === 'releasing') {
-      throw tooLateToCancel(this.vmName, this.#identity);
-    }
+    if (at === 'granted' || at === 'in-doubt' || at === 'releasing') throw tooLateToCancel(this.vmName, this.#identity);
     this.#machine.dispatch({ type: 'cancel', failure: cancelled });
   }
 
@@ -253,6 +254,7 @@ export class Outgoing implements Side {
 
   async #journal({ step, outcome, resolved }: Extract<SourceEffect, { type: 'journal' }>): Promise<void> {
     try {
+      if (step === 'granted' && this.#guest) this.#runState = await this.#guest.runState();
       this.#record(step, { ...(outcome && { outcome }), ...(resolved && { resolved }), ...(this.#peerKnows && { heard: true }) });
     } catch (error) {
       this.#resolution.failed(error);
@@ -279,14 +281,17 @@ export class Outgoing implements Side {
     await this.#cpu.sample();
     await this.#session.listenLocal(socket);
     await this.#limits.apply(monitor, multifdChannels(spec));
+    const names = { vm: this.vmName, host: host.identity.name, peer: this.#identity.peer.name };
+    this.#guest = new GuestWatch(monitor, this.#runState, names, (failure) => this.#machine.dispatch({ type: 'failed', failure }));
     this.#stopListening = monitor.onEvent((event) => this.#heard(event));
+    if (!(await this.#guest.begin())) return;
     await startOutgoing(monitor, socket);
     this.#ticker = setInterval(() => void this.#tick(), progressMs);
   }
 
   #heard(event: QmpEvent): void {
+    this.#guest?.heard(event);
     if (event.name === 'MIGRATION_PASS') void this.#tick();
-    if (event.name === 'STOP') this.#times.stoppedAt = event.receivedAt;
     if (event.name !== 'MIGRATION') return;
     const { status } = event.data;
     if (status === 'pre-switchover') void this.#preSwitchover();
@@ -312,10 +317,11 @@ export class Outgoing implements Side {
       this.#machine.dispatch({ type: 'vm-gone' });
       return;
     }
+    const before = (await this.#guest?.before()) ?? this.#runState;
     // As often as it takes: whoever waits for the VM waits for this, and nobody else may run it.
     for (let wait = firstRetryMs; ; wait = Math.min(wait * 2, longestRetryMs)) {
       try {
-        await resumeAtSource(vm.monitor, this.#runState, this.#times.stoppedAt !== undefined);
+        await resumeAtSource(vm.monitor, before, this.#guest?.stoppedAt !== undefined);
         break;
       } catch (error) {
         this.#log.error({ err: error }, 'the VM could not be let run again at the source yet');
@@ -362,17 +368,14 @@ export class Outgoing implements Side {
     await this.#session?.drop();
     await removeDirectory(host, this.#identity.migration);
     if (state.outcome !== 'released') this.#vm?.setMoving(undefined);
+    if (this.#vm && this.#guest?.off && state.outcome === 'kept') await host.vms.guestPoweredOff(this.#vm);
     const phase = sourcePhase(state) ?? 'failed';
     const failure = state.failure && withAdvice(state.failure);
     this.#log.info({ phase, failure }, 'migration ended');
-    const result = this.#session && sourceResult(this.#session, this.#cpu, { ...this.#times, startedAt: this.#startedAt });
+    const times = { startedAt: this.#startedAt, stoppedAt: this.#guest?.stoppedAt, runningAt: this.#runningAt };
+    const result = this.#session && sourceResult(this.#session, this.#cpu, times);
     const progress = this.#meter?.sample(phase);
-    this.report.update({
-      phase,
-      ...(progress && { progress }),
-      ...(result && { result }),
-      ...(failure && { failure }),
-    });
+    this.report.update({ phase, ...(progress && { progress }), ...(result && { result }), ...(failure && { failure }) });
   }
 
   #record(step: SourceStep, more: Pick<SourceRecord, 'outcome' | 'resolved' | 'heard'> = {}): void {

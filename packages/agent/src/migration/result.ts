@@ -8,9 +8,9 @@ type Result = NonNullable<AttemptReport['result']>;
 /** Moments of process.hrtime.bigint(), on the source's monotonic clock. */
 export interface SwitchOver {
   /** QEMU's STOP event came. */
-  stoppedAt?: bigint;
+  stoppedAt?: bigint | undefined;
   /** RUNNING came on channel 0. Missing where it was heard later, in settling: when the VM began to run is not known then. */
-  runningAt?: bigint;
+  runningAt?: bigint | undefined;
 }
 
 export const resultOf = (session: Session, cpu: QemuCpu): Result => ({

@@ -23,16 +23,17 @@ const resumeMs = 30_000;
  *
  * Only the handover calls this, and only where the VM was never granted or the destination has aborted.
  *
+ * @param before `off` where the guest has powered off: nothing runs again then
  * @param stopped whether the guest's vCPUs stood still meanwhile, so that the network should hear of it again
  * @throws SealiftError `hypervisor` where QEMU does not let the guest run; QmpError
  */
-export async function resumeAtSource(monitor: Monitor, before: RunState, stopped: boolean): Promise<void> {
+export async function resumeAtSource(monitor: Monitor, before: RunState | 'off', stopped: boolean): Promise<void> {
   // While it sends the last of a stopped VM it is about to complete, and QEMU 7.2 can hang for good when it is cancelled just then with multifd.
   // Completed is as good as cancelled: the VM was never granted.
   const { status } = await queryMigration(monitor);
   if (status !== 'device' && status !== 'completed') await cancelMigration(monitor);
   await untilOver(monitor);
-  if (before === 'paused') return;
+  if (before !== 'running') return;
   const deadline = performance.now() + resumeMs;
   for (let state = await queryRunState(monitor); state !== 'running'; state = await queryRunState(monitor)) {
     // `postmigrate`: QEMU was done with its migration. The others are on their way to a state, or the guest's own doing.

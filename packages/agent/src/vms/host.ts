@@ -200,6 +200,15 @@ export class VmHost {
     return this.#leave(vm, 'kill');
   }
 
+  /** The guest has powered off, perhaps in a moment when its QEMU stood still and could not show it: ends that QEMU. Idempotent. */
+  async guestPoweredOff(vm: Vm): Promise<void> {
+    await vm.turns.take(async () => {
+      if (vm.moving || this.#vms.get(vm.name) !== vm || !vm.link) return;
+      await powerOff(vm, 'quit', this.#log);
+      this.#log.info({ vm: vm.name }, 'the guest powered off');
+    });
+  }
+
   /** The VM runs at another host: nothing of it stays here. Idempotent. @throws HypervisorError `unkillable` */
   release(vm: Vm): Promise<void> {
     return this.#leave(vm, 'quit');
