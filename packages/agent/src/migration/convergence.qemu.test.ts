@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AttemptReport, MigrationLimits, MigrationProgress, MigrationSpec } from '@sealift/contract';
 import { queryMigration, queryRunState } from '@sealift/hypervisor';
 import type { RunningAgent } from '../run.ts';
@@ -41,7 +42,7 @@ withTwoHosts({ title: 'migrations of guests that write too much', file: import.m
   async function sweeps(vm: string, wanted: number): Promise<void> {
     const { paths } = hosts().alpha.host.vms.vm(vm);
     const count = (): number => readFileSync(paths.serialLog, 'latin1').split('.').length;
-    for (const from = count(); count() < from + wanted; ) await new Promise(setImmediate);
+    for (const from = count(); count() < from + wanted; ) await sleep(20);
   }
 
   interface Told {
@@ -146,7 +147,7 @@ withTwoHosts({ title: 'migrations of guests that write too much', file: import.m
       await source.attempts.adjust(migration, { bandwidthBytesPerSecond: 0 });
     });
     assert.equal(told.source.phase, 'completed', told.source.failure?.message);
-    assert.equal(lifted, 4);
+    assert.ok(lifted >= 4 && told.seen.every(({ downtimeMs }) => (downtimeMs ?? 0) <= 300));
   });
 
   it('changes the deadline of one that is under way, and nothing once it has ended', async () => {

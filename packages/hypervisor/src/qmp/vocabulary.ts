@@ -80,7 +80,7 @@ export interface QmpCommands {
   'query-migrate-parameters': Query<Readonly<Record<string, unknown>>>;
   'query-migrate': Query<Readonly<Record<string, unknown>>>;
   'migrate-set-capabilities': Order<{ readonly capabilities: readonly { readonly capability: string; readonly state: boolean }[] }>;
-  'migrate-set-parameters': Order<Readonly<Record<string, number | string>>>;
+  'migrate-set-parameters': Order<Readonly<Record<string, number | string | boolean>>>;
   migrate: Order<{ readonly uri: string }>;
   'migrate-incoming': Order<{ readonly uri: string }>;
   'migrate-continue': Order<{ readonly state: MigrationStatus }>;
