@@ -10,8 +10,16 @@
  * The VM runs here only out of `running`, which only a grant leads to, and which `discarding` can never reach: ABORTED is in the journal
  * before anything is discarded, and RUN before anything runs. An agent that was away between RUN and `cont` asks first: an administrator may
  * have kept the source's copy meanwhile, and this one is then superseded.
+ *
+ * By post-copy the VM runs before all of its memory is here:
+ *
+ *     receiving ──grant by post-copy + QEMU draws pages──► running ──runs──► arriving ──every page is here──► ended: arrived
+ *                                                                               └── none will come ──► losing ──gone──► ended: lost
+ *
+ * Nobody has it whole meanwhile, so no decision gives it to the source then.
  */
 import type { ChannelTotal, Grant } from '@sealift/transport';
+import { becameOf, isHappening, nothingOfRest, type Rest, withHappening } from './postcopy.ts';
 import type { DestinationOutcome, DestinationStep, Failure, RunState } from './records.ts';
 
 export type DestinationState =
@@ -20,11 +28,17 @@ export type DestinationState =
       readonly grant: Grant | undefined;
       readonly arrived: readonly ChannelTotal[] | undefined;
       readonly loaded: boolean;
+      /** By post-copy: QEMU has all but memory, and can draw that while the VM runs. */
+      readonly drawing?: true;
     }
   /** `sole`: the source may have released the VM by now, so this copy is never given up because QEMU would not run it. */
-  | { readonly at: 'running'; readonly runState: RunState; readonly sole: boolean }
+  | { readonly at: 'running'; readonly runState: RunState; readonly sole: boolean; readonly rest?: Rest }
+  /** By post-copy: it runs here, and draws what is missing of its memory from the source. */
+  | { readonly at: 'arriving'; readonly rest: Rest }
+  /** By post-copy: it ran here, and what is missing of its memory will not come. */
+  | { readonly at: 'losing'; readonly failure: Failure }
   /** After a restart: RUN is in the journal, and whether the VM ran, or still may, is to be found out. */
-  | { readonly at: 'returning'; readonly runState: RunState; readonly failure: Failure }
+  | { readonly at: 'returning'; readonly runState: RunState; readonly failure: Failure; readonly postcopy?: true }
   /** `instead`: where it goes on from when the journal does not take ABORTED; without it, the record before leads here too. */
   | { readonly at: 'discarding'; readonly failure: Failure; readonly instead?: DestinationState }
   | { readonly at: 'ended'; readonly outcome: DestinationOutcome; readonly failure: Failure | undefined };
@@ -36,6 +50,8 @@ export type DestinationEvent =
   | { readonly type: 'delivered'; readonly totals: readonly ChannelTotal[] }
   /** query-migrate says `completed` and query-status says `paused`. */
   | { readonly type: 'loaded' }
+  /** query-migrate says `postcopy-active` and query-status says `paused`. */
+  | { readonly type: 'drawing' }
   /** A person wants to stop it, or a deadline has passed. */
   | { readonly type: 'cancel'; readonly failure: Failure }
   | { readonly type: 'failed'; readonly failure: Failure }
@@ -70,13 +86,21 @@ export type DestinationEffect =
       readonly runState?: RunState;
       readonly outcome?: DestinationOutcome;
       readonly resolved?: true;
+      readonly postcopy?: true;
     }
-  /** Has the VM run already? Then `runs`, or `vm-gone`. Else hold it and ask the source, for as long as it takes: `cleared` or `aborted`. */
-  | { readonly type: 'find-out'; readonly runState: RunState }
+  /**
+   * Has the VM run already? Then `runs`, or `vm-gone`. Else hold it and ask the source, for as long as it takes: `cleared` or `aborted`. By post-copy,
+   * where pages are missing: `failed` if it has run, else `would-not-run`.
+   */
+  | { readonly type: 'find-out'; readonly runState: RunState; readonly postcopy?: true }
   /** `cont`, unless the VM was paused. Then `runs`, `would-not-run`, or, where QEMU may have run it and is gone, `vm-gone`. */
   | { readonly type: 'run'; readonly runState: RunState }
   /** Tell the source RUNNING, make the VM an ordinary one of this host, announce it, let the channels close. */
   | { readonly type: 'settle-in' }
+  /** Tell the source RUNNING, and the network where the VM is. */
+  | { readonly type: 'say-running' }
+  /** Kill QEMU and see it gone; the VM stays this host's, off. Then `discarded`. */
+  | { readonly type: 'end-vm' }
   /** Kill QEMU, see it gone, remove everything. Then `discarded`. */
   | { readonly type: 'discard' }
   /** Tell the source ABORTED, as far as it can be told, and close the channels. Only once QEMU is gone. */
@@ -94,6 +118,7 @@ export function destinationRestart(
   step: DestinationStep,
   runState: RunState | undefined,
   outcome: DestinationOutcome | undefined,
+  postcopy?: true,
 ): DestinationTurn {
   const failure: Failure = { code: 'internal', message: "the destination's agent was restarted during the migration" };
   switch (step) {
@@ -103,7 +128,7 @@ export function destinationRestart(
       return { state: { at: 'discarding', failure }, effects: [{ type: 'discard' }] };
     case 'run': {
       const before = runState ?? 'running';
-      return { state: { at: 'returning', runState: before, failure }, effects: [{ type: 'find-out', runState: before }] };
+      return takeUp({ at: 'returning', runState: before, failure, ...(postcopy && { postcopy }) });
     }
     case 'ended':
       return { state: { at: 'ended', outcome: outcome ?? 'discarded', failure: undefined }, effects: [] };
@@ -115,14 +140,20 @@ export function destinationStep(state: DestinationState, event: DestinationEvent
     case 'receiving':
       return receiving(state, event);
     case 'running':
-      if (event.type === 'runs') return ended('arrived', undefined, [{ type: 'settle-in' }]);
+      if (event.type === 'runs') return state.rest ? arriving(state.rest) : ended('arrived', undefined, [{ type: 'settle-in' }]);
+      if (state.rest && isHappening(event)) return { state: { ...state, rest: withHappening(state.rest, event) }, effects: [] };
       if (event.type === 'would-not-run') return wouldNotRun(state, event.failure);
       if (event.type === 'vm-gone') return ended('lost', lost);
       if (event.type === 'keep') return state.sole ? stay(state) : { state: { ...state, sole: true }, effects: [] };
-      if (event.type === 'drop') return supersede(again(state.runState, superseded));
+      if (event.type === 'drop') return supersede(again(state, superseded));
       // The last record says `prepared`, which after a restart means just this.
       if (event.type === 'journal-failed') return { state: { at: 'discarding', failure: event.failure }, effects: [{ type: 'discard' }] };
       return stay(state);
+    case 'arriving':
+      if (event.type === 'vm-gone') return ended('lost', lost);
+      return isHappening(event) ? arriving(withHappening(state.rest, event), state) : stay(state);
+    case 'losing':
+      return event.type === 'discarded' ? ended('lost', state.failure) : stay(state);
     case 'returning':
       return returning(state, event);
     case 'discarding':
@@ -143,6 +174,8 @@ function receiving(state: Extract<DestinationState, { at: 'receiving' }>, event:
       return maybeRun({ ...state, arrived: event.totals });
     case 'loaded':
       return maybeRun({ ...state, loaded: true });
+    case 'drawing':
+      return maybeRun({ ...state, drawing: true });
     case 'failed':
       // With the grant and every byte of it here, a channel that dies takes nothing away any more; a QEMU that cannot load it does.
       return state.grant && state.arrived && event.failure.code !== 'hypervisor' ? stay(state) : discard(event.failure);
@@ -172,14 +205,32 @@ function returning(state: Extract<DestinationState, { at: 'returning' }>, event:
       return supersede(state);
     case 'vm-gone':
       return ended('lost', lost);
+    case 'would-not-run':
+      return state.postcopy ? giveBack(event.failure, state) : stay(state);
+    case 'failed': {
+      if (!state.postcopy) return stay(state);
+      const became = becameOf({ ...nothingOfRest, failure: event.failure });
+      return typeof became === 'object' ? lose(became.lost) : stay(state);
+    }
     default:
       return stay(state);
   }
 }
 
 function maybeRun(state: Extract<DestinationState, { at: 'receiving' }>): DestinationTurn {
-  const { grant, arrived } = state;
-  if (!grant || !arrived) return { state, effects: [] };
+  const { grant, arrived, drawing, loaded } = state;
+  if (grant?.postcopy && drawing) {
+    // Its totals are not known to anybody yet: each CLOSE is compared with what came when it comes.
+    const { runState } = grant;
+    return {
+      state: { at: 'running', runState, sole: false, rest: { ...nothingOfRest, loaded, delivered: arrived !== undefined } },
+      effects: [
+        { type: 'journal', step: 'run', runState, postcopy: true, required: true },
+        { type: 'run', runState },
+      ],
+    };
+  }
+  if (!grant || grant.postcopy || !arrived) return { state, effects: [] };
   if (!sameTotals(grant.totals, arrived)) {
     return discard({ code: 'totals', message: 'what arrived is not what the source granted' });
   }
@@ -206,22 +257,39 @@ const discard = (failure: Failure): DestinationTurn => ({
   effects: [{ type: 'journal', step: 'aborted' }, { type: 'discard' }],
 });
 
+/** By post-copy: it runs. @param before where the source has been told so */
+function arriving(rest: Rest, before?: DestinationState): DestinationTurn {
+  const became = becameOf(rest);
+  if (became === 'here') return ended('arrived', undefined, [{ type: 'settle-in' }]);
+  if (became === 'coming') return { state: { at: 'arriving', rest }, effects: before ? [] : [{ type: 'say-running' }] };
+  return lose(became.lost);
+}
+
+/** The source is not given back what has run here. It asks, and hears that the VM was this host's. */
+const lose = (failure: Failure): DestinationTurn => ({ state: { at: 'losing', failure }, effects: [{ type: 'end-vm' }] });
+
 /** Back to asking: it is not known here whose the VM is, or QEMU is to be tried again. */
-const again = (runState: RunState, failure: Failure): DestinationState => ({ at: 'returning', runState, failure });
+const again = ({ runState, rest }: Extract<DestinationState, { at: 'running' }>, failure: Failure): DestinationState => ({
+  at: 'returning',
+  runState,
+  failure,
+  ...(rest && { postcopy: true }),
+});
 
 const takeUp = (state: DestinationState): DestinationTurn => ({
   state,
-  effects: state.at === 'returning' ? [{ type: 'find-out', runState: state.runState }] : [],
+  effects:
+    state.at === 'returning' ? [{ type: 'find-out', runState: state.runState, ...(state.postcopy && { postcopy: state.postcopy }) }] : [],
 });
 
 /** Given back to the source where that can still take it. RUN stands in the journal: unless ABORTED does too, nothing is given back. */
-const wouldNotRun = ({ runState, sole }: Extract<DestinationState, { at: 'running' }>, failure: Failure): DestinationTurn =>
-  sole
-    ? takeUp(again(runState, failure))
-    : {
-        state: { at: 'discarding', failure, instead: again(runState, failure) },
-        effects: [{ type: 'journal', step: 'aborted', required: true }, { type: 'discard' }],
-      };
+const wouldNotRun = (state: Extract<DestinationState, { at: 'running' }>, failure: Failure): DestinationTurn =>
+  state.sole ? takeUp(again(state, failure)) : giveBack(failure, again(state, failure));
+
+const giveBack = (failure: Failure, instead: DestinationState): DestinationTurn => ({
+  state: { at: 'discarding', failure, instead },
+  effects: [{ type: 'journal', step: 'aborted', required: true }, { type: 'discard' }],
+});
 
 const superseded: Failure = {
   code: 'resolved',

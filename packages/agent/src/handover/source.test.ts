@@ -87,6 +87,31 @@ describe('the source of a handover', () => {
     assert.deepEqual(play([{ type: 'journal-failed', failure }], granted.state).done, ['say-aborted', 'resume']);
   });
 
+  it('neither releases nor resumes without the record of it: it is in doubt again, and asks', () => {
+    const doubt = play([...completed.slice(0, 4), { type: 'failed', failure }]).state;
+    for (const type of ['running', 'aborted', 'drop', 'keep'] as const) {
+      const { done, state } = play([{ type }, { type: 'journal-failed', failure }], doubt);
+      assert.deepEqual(done.slice(-1), ['hold']);
+      assert.equal(state.at, 'in-doubt');
+    }
+  });
+
+  it('does what an administrator decides in doubt, and nowhere else', () => {
+    const granted = play(completed.slice(0, 4)).state;
+    const doubt = play([{ type: 'failed', failure }], granted).state;
+    assert.deepEqual(play([{ type: 'keep' }, { type: 'resumed' }], doubt).done, ['journal resuming', 'resume', 'journal ended']);
+    assert.deepEqual(play([{ type: 'drop' }], doubt).done, ['journal released', 'release']);
+    for (const state of [granted, sourceStart, play(completed).state]) {
+      assert.deepEqual(play([{ type: 'keep' }, { type: 'drop' }], state), { state, done: [] });
+    }
+  });
+
+  it('grants what QEMU has completed, though it ends before its streams are at their end', () => {
+    const before = completed.slice(0, 3);
+    assert.deepEqual(play([...before, { type: 'vm-gone' }, { type: 'local-ended', totals }]).done.slice(-2), ['journal granted', 'grant']);
+    assert.equal(play([...before.slice(0, 2), { type: 'vm-gone' }]).state.at, 'ended');
+  });
+
   it('restarts into what its last record says', () => {
     const firstOf = (step: SourceStep) => sourceRestart(step, undefined).effects.map(describeEffect);
     assert.deepEqual(firstOf('accepted'), ['journal abandoned', 'say-aborted', 'resume']);

@@ -10,14 +10,23 @@
  *
  * The VM runs again here only out of `abandoning` (it was never granted) and `resuming` (the destination said, authenticated, that it
  * aborted, or an administrator decided). Nothing else leads to either. `released` needs the destination's RUNNING, or an administrator.
+ *
+ * By post-copy the grant comes as soon as QEMU can send pages that are asked for, and RUNNING before they have all been:
+ *
+ *     switching ──post-copy──► granted ──running──► feeding ──completed + local ends──► releasing
+ *                                                      └── link dies ──► in-doubt
  */
 import type { ChannelTotal } from '@sealift/transport';
+import { type Fed, isFed, nothingFed } from './postcopy.ts';
 import type { Failure, SourceOutcome, SourceStep } from './records.ts';
 
 export type SourceState =
   | { readonly at: 'opening' | 'copying' }
   | { readonly at: 'switching'; readonly completed: boolean; readonly totals: readonly ChannelTotal[] | undefined }
-  | { readonly at: 'granted' }
+  /** `fed`: by post-copy. */
+  | { readonly at: 'granted'; readonly fed?: Fed }
+  /** By post-copy: the VM runs at the destination, and draws the rest of its memory from here. */
+  | { readonly at: 'feeding'; readonly fed: Fed }
   | { readonly at: 'in-doubt'; readonly failure: Failure }
   | { readonly at: 'releasing' }
   | { readonly at: 'abandoning'; readonly failure: Failure }
@@ -31,6 +40,8 @@ export type SourceEvent =
   | { readonly type: 'pre-switchover' }
   /** QEMU's migration is `completed`. */
   | { readonly type: 'completed' }
+  /** QEMU's migration is `postcopy-active`: all but memory is sent, and pages are as they are asked for. */
+  | { readonly type: 'postcopy-active' }
   /** Every local stream has ended and its CLOSE is queued; the totals are final. */
   | { readonly type: 'local-ended'; readonly totals: readonly ChannelTotal[] }
   /** A person wants to stop it, or its deadline has passed: both are too late after the grant. */
@@ -59,10 +70,11 @@ export type SourceEffect =
    * Must be on disk before the effects that follow it begin: where it is not, they are left out and `journal-failed` follows. `abandoned` and
    * `ended` are the exceptions: the record before them leads to the same.
    */
-  | { readonly type: 'journal'; readonly step: SourceStep; readonly outcome?: SourceOutcome; readonly resolved?: true }
+  | { readonly type: 'journal'; readonly step: SourceStep; readonly outcome?: SourceOutcome; readonly resolved?: true; readonly postcopy?: true }
   | { readonly type: 'migrate' }
   | { readonly type: 'continue' }
   | { readonly type: 'grant'; readonly totals: readonly ChannelTotal[] }
+  | { readonly type: 'grant-postcopy' }
   /** Tell the destination ABORTED, as far as it can be told. The channels stay: QEMU's sockets must not break under its migration. */
   | { readonly type: 'say-aborted' }
   | { readonly type: 'drop-channels' }
@@ -110,6 +122,8 @@ export function sourceStep(state: SourceState, event: SourceEvent): SourceTurn {
     case 'granted':
     case 'in-doubt':
       return afterGrant(state, event);
+    case 'feeding':
+      return feeding(state, event);
     case 'releasing':
       if (event.type === 'released') return ended('released', undefined, [{ type: 'close-channels' }]);
       // Nothing was released. It is asked for again until the journal takes it.
@@ -136,6 +150,12 @@ function beforeGrant(state: Extract<SourceState, { at: 'opening' | 'copying' | '
         : stay(state);
     case 'completed':
       return state.at === 'switching' ? maybeGrant({ ...state, completed: true }) : stay(state);
+    case 'postcopy-active':
+      if (state.at !== 'switching' || state.completed) return stay(state);
+      return {
+        state: { at: 'granted', fed: nothingFed },
+        effects: [{ type: 'journal', step: 'granted', postcopy: true }, { type: 'grant-postcopy' }],
+      };
     case 'local-ended':
       // Local streams also end when QEMU cancels or fails: they mean something only together with `completed`.
       return state.at === 'switching' ? maybeGrant({ ...state, totals: event.totals }) : stay(state);
@@ -167,7 +187,10 @@ function maybeGrant(state: Extract<SourceState, { at: 'switching' }>): SourceTur
 function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>, event: SourceEvent): SourceTurn {
   switch (event.type) {
     case 'running':
-      return { state: { at: 'releasing' }, effects: [{ type: 'journal', step: 'released' }, { type: 'release' }] };
+      return state.at === 'granted' && state.fed ? maybeFed(state.fed) : release;
+    case 'completed':
+    case 'local-ended':
+      return state.at === 'granted' && state.fed ? { state: { ...state, fed: withFed(state.fed, event) }, effects: [] } : stay(state);
     case 'aborted': {
       const failure: Failure = { code: 'peer', message: 'the destination could not run the VM and aborted' };
       return {
@@ -196,6 +219,33 @@ function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>,
       return stay(state);
   }
 }
+
+function feeding(state: Extract<SourceState, { at: 'feeding' }>, event: SourceEvent): SourceTurn {
+  switch (event.type) {
+    case 'completed':
+    case 'local-ended':
+      return maybeFed(withFed(state.fed, event));
+    case 'failed':
+      return unfed(state.fed, event.failure);
+    case 'vm-gone':
+      return unfed(state.fed, {
+        code: 'hypervisor',
+        message: "the VM's QEMU ended at the source while the VM, which runs at the destination, still drew memory from it",
+      });
+    default:
+      return stay(state);
+  }
+}
+
+const withFed = (fed: Fed, { type }: Extract<SourceEvent, { type: 'completed' | 'local-ended' }>): Fed =>
+  type === 'completed' ? { ...fed, completed: true } : { ...fed, ended: true };
+
+const maybeFed = (fed: Fed): SourceTurn => (isFed(fed) ? release : { state: { at: 'feeding', fed }, effects: [] });
+
+/** Nothing more can be sent. Whether the destination has everything is for it to say: until then nothing is let go here. */
+const unfed = ({ completed }: Fed, failure: Failure): SourceTurn => (completed ? release : doubt(failure));
+
+const release: SourceTurn = { state: { at: 'releasing' }, effects: [{ type: 'journal', step: 'released' }, { type: 'release' }] };
 
 const gone: Failure = { code: 'hypervisor', message: "the VM's QEMU ended at the source during the migration: its memory is lost" };
 
