@@ -37,10 +37,10 @@ export interface Judgement {
 }
 
 const beforeGrant: readonly Stage[] = ['preparing', 'hello', 'pre-copy', 'paused'];
-const fromRun: readonly Stage[] = ['recorded', 'running', 'releasing'];
+const onceItRan: readonly Stage[] = ['running', 'releasing'];
 
 /**
- * The only current memory is the source's until the destination has RUN in its journal, and the destination's from then on; where that QEMU is
+ * The only current memory is the source's until the destination has let the VM run, and the destination's from then on; where that QEMU is
  * killed, nothing may run. A source that is killed after the grant is not missed: everything is on its way. In every other case the journal
  * says who has the VM. A destination that took it and could not run it gives it back: then it must never have run.
  */
@@ -48,7 +48,7 @@ const expected = ({ stage, killed, steps }: Facts): Outcome => {
   const took = steps.destination.includes('run') && !steps.destination.includes('aborted');
   if (killed === 'source') return beforeGrant.includes(stage) ? 'lost' : 'runs at the destination';
   // While the grant is on its way, the destination may have had the time to run the VM.
-  if (killed === 'destination') return fromRun.includes(stage) || (stage === 'grant sent' && took) ? 'lost' : 'runs at the source';
+  if (killed === 'destination') return onceItRan.includes(stage) || (stage === 'grant sent' && took) ? 'lost' : 'runs at the source';
   return took ? 'runs at the destination' : 'runs at the source';
 };
 

@@ -78,9 +78,9 @@ A run is right when, of all this, everything holds:
 - nothing is left behind on either host (QEMUs, taps, files, channel sockets, open attempts), and all daemons run;
 - where the only current memory was destroyed, none runs, it is called \`lost\`, and no older copy was started.
 
-The only current memory is the source's until the destination has journaled RUN, and the destination's from then on. So **lost** is the right
-outcome where the source's QEMU is killed before the destination has everything, and where the destination's is killed from “recorded” on. A source's QEMU that
-is killed after the grant is not missed; a destination's that is killed before RUN costs time.
+The only current memory is the source's until the destination has let the VM run, and the destination's from then on. So **lost** is the right
+outcome where the source's QEMU is killed before the destination has everything, and where the destination's is killed from “running” on. A source's QEMU that
+is killed after the grant is not missed; a destination's that is killed before it ran costs time.
 
 | stage | the moment |
 |---|---|
