@@ -285,6 +285,7 @@ export class Session {
       secrets,
       statistics: this.statistics.buffer,
       eager: this.#demand?.eager ?? false,
+      keepsLocalOpen: this.role === 'source' && this.attempt.limits.postcopy,
       mayCloseEarly: this.role === 'destination' && (this.#demand?.mayCloseEarly ?? true),
     });
     this.#confirmedChannels.add(channel);
@@ -368,7 +369,9 @@ export class Session {
       else this.fail(new TransportError('record', 'RUNNING came from the source, which never says it'));
     } else if (type === recordType.grant) {
       const grant = this.role === 'destination' ? decodeGrant(Buffer.from(payload), this.attempt.channels) : undefined;
-      if (grant) this.#handlers.control({ type: 'grant', grant, at });
+      if (grant?.postcopy && !this.attempt.limits.postcopy) {
+        this.fail(new TransportError('record', 'GRANT is by post-copy, which was not ordered'));
+      } else if (grant) this.#handlers.control({ type: 'grant', grant, at });
       else this.fail(new TransportError('record', 'GRANT is malformed, or came from the destination'));
     }
   }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { confirmBytes, m1Bytes } from './constants.ts';
+import type { Grant } from './record/control.ts';
 import { openPair } from './testing/pair.ts';
 import { type Tamper, WireProxy } from './testing/proxy.ts';
 import { Transport } from './transport.ts';
@@ -117,6 +118,19 @@ describe('control records in the wrong direction', () => {
     assert.equal(pair.sourceHeard.failures[0]?.code, 'record');
     assert.equal(pair.destinationHeard.failures[0]?.code, 'record');
     assert.deepEqual([...pair.sourceHeard.control, ...pair.destinationHeard.control], []);
+  });
+
+  it('do so where a GRANT is by post-copy and that was not ordered', async () => {
+    const sent: Grant = { runState: 'running', postcopy: true, totals: [{ records: 0, bytes: 0 }], diskWrites: [] };
+    for (const postcopy of [false, true]) {
+      await using pair = await openPair({ channels: 2, transports: transports[2], limits: { postcopy } });
+      await Promise.all([pair.source.confirmed, pair.destination.confirmed]);
+      pair.source.grant(sent);
+      await pair.destinationHeard.until((heard) => heard.failures.length + heard.control.length > 0);
+      assert.equal(pair.destinationHeard.failures[0]?.code, postcopy ? undefined : 'record');
+      const grants = pair.destinationHeard.control.flatMap((message) => (message.type === 'grant' ? [message.grant] : []));
+      assert.deepEqual(grants, postcopy ? [sent] : []);
+    }
   });
 
   it('do so where a GRANT counts other channels than there are', async () => {

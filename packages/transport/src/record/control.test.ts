@@ -56,14 +56,32 @@ describe('control payloads', () => {
     );
   });
 
-  it('GRANT is refused for every run state but two, a wrong number of disks, and a number of 2^53 or more', () => {
+  it('GRANT by post-copy reads back, and is refused where it counts anything', () => {
+    for (const runState of ['running', 'paused'] as const) {
+      const grant: Grant = { runState, postcopy: true, totals: [{ records: 0, bytes: 0 }], diskWrites: [0] };
+      const payload = encodeGrant(grant);
+      assert.equal(payload.length, encodeGrant({ runState, totals: grant.totals, diskWrites: [0] }).length);
+      assert.deepEqual(decodeGrant(payload, 2), grant);
+      for (let at = 2; at < payload.length; at++) {
+        const counting = Buffer.from(payload);
+        counting[at] = 1;
+        assert.equal(decodeGrant(counting, 2), undefined, `byte ${at}`);
+      }
+    }
+  });
+
+  it('GRANT is refused for every run state but two and their marks, a wrong number of disks, and a number of 2^53 or more', () => {
     const payload = encodeGrant({ runState: 'paused', totals: [{ records: 1, bytes: 2 }], diskWrites: [3] });
+    const nothing = encodeGrant({ runState: 'paused', totals: [{ records: 0, bytes: 0 }], diskWrites: [0] });
     const changed = (at: number, value: number) => {
       const copy = Buffer.from(payload);
       copy[at] = value;
       return decodeGrant(copy, 2);
     };
-    for (let state = 0; state < 256; state++) assert.equal(changed(0, state) !== undefined, state === 1 || state === 2);
+    for (let state = 0; state < 256; state++) {
+      assert.equal(changed(0, state) !== undefined, state === 1 || state === 2);
+      assert.equal(decodeGrant(Buffer.concat([Buffer.of(state), nothing.subarray(1)]), 2) !== undefined, state >= 1 && state <= 4);
+    }
     for (let disks = 0; disks < 256; disks++) assert.equal(changed(1, disks) !== undefined, disks === 1);
     for (const number of [2, 10, 18]) {
       assert.equal(changed(number + 1, 0x20), undefined);

@@ -14,6 +14,8 @@ export type RunState = 'running' | 'paused';
 
 export interface Grant {
   readonly runState: RunState;
+  /** The VM may run before all of its memory has come. Nothing is final then: totals and counts are all 0. */
+  readonly postcopy?: true;
   /** Of channels 1, 2, …, from source to destination. */
   readonly totals: readonly ChannelTotal[];
   /** Write requests of each mirrored disk. */
@@ -88,7 +90,7 @@ export function decodePing(payload: Buffer): Ping {
 
 export function encodeGrant(grant: Grant): Buffer {
   const out = Buffer.alloc(grantBytes(grant.totals.length + 1, grant.diskWrites.length));
-  out.writeUInt8(grant.runState === 'running' ? 1 : 2, 0);
+  out.writeUInt8((grant.runState === 'running' ? 1 : 2) + (grant.postcopy ? postcopyMark : 0), 0);
   out.writeUInt8(grant.diskWrites.length, 1);
   const values = [...grant.totals.flatMap((total) => [total.records, total.bytes]), ...grant.diskWrites];
   values.forEach((value, i) => {
@@ -97,15 +99,23 @@ export function encodeGrant(grant: Grant): Buffer {
   return out;
 }
 
-/** @returns `undefined` where the payload is not a GRANT for this many channels, or a number in it is 2^53 or more */
+/** Added to the run state. */
+const postcopyMark = 2;
+
+/**
+ * @returns `undefined` where the payload is not a GRANT for this many channels, a number in it is 2^53 or more, or one in a grant by post-copy is not 0
+ */
 export function decodeGrant(payload: Buffer, channels: number): Grant | undefined {
   const state = payload.readUInt8(0);
   const disks = payload.readUInt8(1);
-  if ((state !== 1 && state !== 2) || payload.length !== grantBytes(channels, disks)) return undefined;
+  const postcopy = state > postcopyMark;
+  if (state < 1 || state > 2 + postcopyMark || payload.length !== grantBytes(channels, disks)) return undefined;
   const value = (i: number) => read(payload, 2 + i * u64);
-  for (let i = 0; i < 2 * (channels - 1) + disks; i++) if (!Number.isSafeInteger(value(i))) return undefined;
+  for (let i = 0; i < 2 * (channels - 1) + disks; i++)
+    if (!Number.isSafeInteger(value(i)) || (postcopy && value(i) !== 0)) return undefined;
   return {
-    runState: state === 1 ? 'running' : 'paused',
+    runState: state % 2 === 1 ? 'running' : 'paused',
+    ...(postcopy && { postcopy }),
     totals: Array.from({ length: channels - 1 }, (_, i) => ({ records: value(2 * i), bytes: value(2 * i + 1) })),
     diskWrites: Array.from({ length: disks }, (_, i) => value(2 * (channels - 1) + i)),
   };

@@ -77,6 +77,7 @@ export interface Pair extends AsyncDisposable {
 export interface PairOptions {
   readonly suite?: Suite;
   readonly channels?: number;
+  readonly limits?: Partial<Attempt['limits']>;
   readonly transport?: TransportOptions;
   readonly onDemand?: OnDemand;
   /** The source's and the destination's, which then outlive the pair; by default it makes its own. */
@@ -108,7 +109,8 @@ export async function openPair(options: PairOptions = {}): Promise<Pair> {
     rmSync(directory, { recursive: true, force: true });
   };
   try {
-    const attempt = testAttempt({ suite: options.suite ?? 'aes-256-gcm', channels: options.channels ?? 4 });
+    const plain = testAttempt({ suite: options.suite ?? 'aes-256-gcm', channels: options.channels ?? 4 });
+    const attempt = { ...plain, limits: { ...plain.limits, ...options.limits } };
     const key = randomBytes(32);
     const sourceKey = Buffer.from(key);
     const sourceHeard = new Heard();

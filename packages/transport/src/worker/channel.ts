@@ -53,6 +53,7 @@ export class Channel implements Target {
     this.inbound = new Inbound(channel, channels, wire, into, suite, this.statistics, (type, payload) => onControl(this, type, payload));
     this.outbound.mayCloseEarly = added.mayCloseEarly ?? false;
     this.inbound.mayCloseEarly = added.mayCloseEarly ?? false;
+    this.inbound.keepsLocalOpen = added.keepsLocalOpen ?? false;
   }
 
   attach(local: number): void {

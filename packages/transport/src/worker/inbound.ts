@@ -48,6 +48,8 @@ export class Inbound {
   localWritable = true;
   /** Whether a local program may close before it has read everything: what comes then is opened and counted, and thrown away. */
   mayCloseEarly = false;
+  /** Whether the local socket is left open for writing when the peer's stream has ended. */
+  keepsLocalOpen = false;
 
   constructor(
     channel: number,
@@ -110,7 +112,7 @@ export class Inbound {
       this.#write();
       moved = true;
     }
-    if (this.delivered && !this.#shutDown && this.#local >= 0) {
+    if (this.delivered && !this.#shutDown && !this.keepsLocalOpen && this.#local >= 0) {
       this.#shutDown = true;
       libc.shutdown(this.#local, SHUT_WR);
     }

@@ -22,6 +22,8 @@ export type PumpCommand =
       readonly statistics: SharedArrayBuffer;
       /** A local connection is made whatever comes: an empty stream is not answered before. */
       readonly eager?: boolean;
+      /** The end of the peer's stream is not handed on: docs/protocol.md "local streams". */
+      readonly keepsLocalOpen?: boolean;
       /** The local program may close before it has read everything: docs/protocol.md "local streams". */
       readonly mayCloseEarly?: boolean;
     }
