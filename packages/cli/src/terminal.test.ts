@@ -40,7 +40,7 @@ test('Ctrl-C typed during a migration cancels it', async () => {
   const { status, stdout } = await ended;
   assert.equal(status, 6, stdout);
   assert.match(stdout, /Asking the manager to cancel/);
-  assert.match(stdout, /was cancelled\. It runs on at alpha/);
+  assert.match(stdout, /was cancelled\. It stayed at alpha/);
 });
 
 test('the console passes every key to the guest, Ctrl-C too, and Ctrl-] leaves', async () => {

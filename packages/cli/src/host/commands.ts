@@ -75,7 +75,7 @@ function hostRow({ name, endpoint, state, report }: Host): Row {
   ];
 }
 
-function printDetails(io: Io, { name, endpoint, state, problem, lastSeenAt, report }: Host): void {
+function printDetails(io: Io, { name, endpoint, state, problem, lastSeenAt, report, unknownVms }: Host): void {
   printFields(io, {
     name,
     agent: endpoint,
@@ -92,5 +92,6 @@ function printDetails(io: Io, { name, endpoint, state, problem, lastSeenAt, repo
     bridges: report?.bridges.join(' ') || undefined,
     'migrates on': report?.migrationEndpoints.join(' '),
     vms: report?.vms.map(({ definition, state: vmState }) => `${definition.name} (${vmState})`).join(' ') || undefined,
+    UNKNOWN: unknownVms && `the manager does not know ${unknownVms.join(', ')}; nothing is done about that by itself`,
   });
 }

@@ -89,7 +89,7 @@ test('a clear migration is said loudly before, during and after', async () => {
 
 test('how it ended is in the exit status, and once in words', async () => {
   for (const [last, status, words] of [
-    [failed, 7, /^demo was not moved: bravo did not answer for 10 s \(stalled\)\. It runs on at alpha\./],
+    [failed, 7, /^demo was not moved: bravo did not answer for 10 s \(stalled\)\. It stayed at alpha\./],
     [cancelled, 6, /^demo was not moved: the migration was cancelled/],
     [{ ...failed, phase: 'lost' }, 7, /^MEMORY LOST demo/],
     [
@@ -135,10 +135,10 @@ test('the first Ctrl-C asks the manager to cancel, and the outcome is waited for
   child.kill('SIGINT');
   const { status, stdout } = await ended;
   assert.equal(status, 6);
-  assert.match(stdout, /was cancelled\. It runs on at alpha/);
+  assert.match(stdout, /was cancelled\. It stayed at alpha/);
   assert.deepEqual(
     manager.calls.map(({ route }) => route),
-    ['migrateVm', 'watchMigration', 'cancelMigration'],
+    ['migrateVm', 'watchMigration', 'cancelMigration', 'getVm'],
   );
 });
 

@@ -7,6 +7,9 @@ import { type Io, printJson } from '../output/io.ts';
 import { printFields, printList } from '../output/table.ts';
 import { formatBytes, formatDuration, formatTime } from '../output/units.ts';
 import { clearWarning, isSealed, plainLine, summaryLines } from './render.ts';
+import { resolutionLines } from './resolution-words.ts';
+import { addResolveCommand } from './resolve.ts';
+import { addSetCommand } from './set.ts';
 
 interface MigrateOptions {
   readonly to: string;
@@ -120,6 +123,9 @@ export function addMigrationCommands(migration: Command): void {
         else io.print(`Asked to cancel the migration of ${it.vm} to ${it.to}; see how it ends with: sealift migration watch ${id}`);
       }),
     );
+
+  addSetCommand(migration);
+  addResolveCommand(migration);
 }
 
 function printDetails(io: Io, it: Migration): void {
@@ -138,6 +144,7 @@ function printDetails(io: Io, it: Migration): void {
     ended: it.endedAt === undefined ? undefined : formatTime(it.endedAt),
     failure: it.failure && `${it.failure.code}: ${it.failure.message}`,
     'what to do': it.failure?.advice,
+    decided: resolutionLines(it).join('\n') || undefined,
     ...Object.fromEntries(
       (it.progress?.channels ?? []).map(({ channel, kind, bytes, records }) => [
         `channel ${channel}`,

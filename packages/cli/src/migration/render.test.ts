@@ -96,9 +96,9 @@ test('the summary says what was measured', () => {
 });
 
 test('the summary says where the VM is when it did not move', () => {
-  assert.deepEqual(summaryLines(cancelled, plain), ['demo was not moved: the migration was cancelled. It runs on at alpha.']);
+  assert.deepEqual(summaryLines(cancelled, plain), ['demo was not moved: the migration was cancelled. It stayed at alpha.']);
   assert.deepEqual(summaryLines(failed, plain), [
-    'demo was not moved: bravo did not answer for 10 s (stalled). It runs on at alpha.',
+    'demo was not moved: bravo did not answer for 10 s (stalled). It stayed at alpha.',
     'Look at the line.',
     `Details: sealift migration show ${failed.id}`,
   ]);

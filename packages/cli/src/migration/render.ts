@@ -1,6 +1,7 @@
 /** A migration in words. Pure: the same migration gives the same lines, and the caller says how wide they may be and whether in colour. */
 import type { Migration, MigrationPhase, MigrationProgress, MigrationResult } from '@sealift/contract';
 import { formatBytes, formatDuration, formatRate } from '../output/units.ts';
+import { resolutionLines } from './resolution-words.ts';
 
 export interface Look {
   readonly columns: number;
@@ -22,7 +23,7 @@ const phases: Readonly<Record<MigrationPhase, string>> = {
   completed: 'completed',
   cancelled: 'cancelled',
   failed: 'FAILED',
-  'in-doubt': 'IN DOUBT: paused until both hosts can speak to each other',
+  'in-doubt': 'IN DOUBT: settled as soon as both hosts answer',
   lost: 'MEMORY LOST',
 };
 
@@ -40,7 +41,8 @@ export function clearWarning(migration: Pick<Migration, 'suite' | 'clearBecause'
 }
 
 /** The agent's word, which is newer than the manager's record of it until the migration has ended. */
-const phaseOf = ({ phase, endedAt, progress }: Migration): MigrationPhase => (endedAt === undefined ? (progress?.phase ?? phase) : phase);
+const phaseOf = ({ phase, endedAt, progress }: Migration): MigrationPhase =>
+  endedAt === undefined && phase !== 'in-doubt' ? (progress?.phase ?? phase) : phase;
 
 /** From here on the destination has all of it: what QEMU last said remains, and changes, is past. */
 const isAcross = (phase: MigrationPhase): boolean => phase === 'granted' || phase === 'releasing' || phase === 'completed';
@@ -108,6 +110,7 @@ export function isDue(migration: Migration, before: Migration | undefined): bool
 /** What came of it, for a migration that has ended. */
 export function summaryLines(migration: Migration, look: Look): string[] {
   const { id, vm, from, to, phase, failure, result } = migration;
+  if (migration.resolution) return [...resolutionLines(migration), `See how it is now: sealift vm show ${vm}`];
   const why = failure ? `${failure.message} (${failure.code})` : 'no reason was given';
   switch (phase) {
     case 'completed':
@@ -117,22 +120,28 @@ export function summaryLines(migration: Migration, look: Look): string[] {
         ...(result ? resultLines(result) : []),
       ];
     case 'cancelled':
-      return [`${vm} was not moved: the migration was cancelled. It runs on at ${from}.`];
+      return [`${vm} was not moved: the migration was cancelled. It stayed at ${from}.`];
     case 'failed':
       return [
-        `${vm} was not moved: ${why}. It runs on at ${from}.`,
+        `${vm} was not moved: ${why}. It stayed at ${from}.`,
         ...(failure?.advice === undefined ? [] : [failure.advice]),
         `Details: sealift migration show ${id}`,
       ];
     case 'lost':
       return [
         `${styled(look, alarm, 'MEMORY LOST')} ${vm} runs on neither ${from} nor ${to}: ${why}`,
-        'What it had written to its disks is there; start it again from them.',
+        failure?.advice ?? `What it had written to its disks is there. See where it can be started again: sealift vm show ${vm}`,
       ];
     default:
       return [plainLine(migration)];
   }
 }
+
+/** What a person who waits for a migration in doubt has to know. */
+export const doubtLines = ({ id, vm, from, to }: Pick<Migration, 'id' | 'vm' | 'from' | 'to'>): string[] => [
+  `${vm} is in doubt: handed over by ${from}, which does not know whether ${to} runs it. It is settled by itself as soon as both answer.`,
+  `Where one of them is gone for good, decide: sealift migration resolve ${id} --keep source|destination`,
+];
 
 const clearWas = (migration: Migration): string[] =>
   isSealed(migration) ? [] : [`  It was NOT encrypted${migration.clearBecause ? `: ${migration.clearBecause}` : ''}`];

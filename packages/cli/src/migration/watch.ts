@@ -3,6 +3,7 @@ import { type Migration, SealiftError } from '@sealift/contract';
 import type { Context } from '../context.ts';
 import { createDisplay } from './display.ts';
 import { follow } from './follow.ts';
+import { doubtLines } from './render.ts';
 
 /** The person has left; what was ordered goes on. Ends with status 130. */
 export class LeftWatching extends Error {
@@ -36,15 +37,25 @@ export async function watch({ io, manager }: Context, id: string, ordered: boole
     const onLost = (): void => display.note('The manager does not answer; the migration goes on without it. Asking again for a minute.');
     for await (const migration of follow(manager, id, { signal: leaving.signal, onLost })) {
       display.show(migration);
+      if (migration.phase === 'in-doubt' && last?.phase !== 'in-doubt' && !io.json) doubtLines(migration).forEach(display.note);
       last = migration;
     }
     if (last) {
       display.end(last);
+      if (last.phase !== 'completed' && !io.json) await showWhere(manager, last, io.print);
       failUnlessCompleted(last);
     }
   } finally {
     process.off('SIGINT', onInterrupt);
   }
+}
+
+/** Where the VM is by now, which a migration that did not complete does not say. Silence where it cannot be asked: the end has been told. */
+async function showWhere(manager: Context['manager'], { vm }: Migration, print: (line: string) => void): Promise<void> {
+  const now = await manager.getVm({ params: { vm } }).catch(() => undefined);
+  if (!now) return;
+  print(`Now: ${vm} is ${now.state} on ${now.host}`);
+  if (now.problem !== undefined) print(now.problem);
 }
 
 /** Said already by the display; what is left is the exit status. */

@@ -68,13 +68,26 @@ export function addVmCommands(vm: Command): void {
   vm.command('ls')
     .description('list all VMs')
     .action((_options: unknown, command: Command) =>
-      withManager(command, async ({ io, manager }) =>
-        printList(io, await manager.listVms(), {
+      withManager(command, async ({ io, manager }) => {
+        const [vms, hosts] = await Promise.all([manager.listVms(), io.json ? [] : manager.listHosts()]);
+        await printList(io, vms, {
           head: ['NAME', 'HOST', 'STATE', 'MEMORY', 'VCPUS', 'ENCRYPTION'],
-          row: (each) => [each.name, each.host, each.state, memory(each), each.definition.vcpus, each.definition.encryption],
+          row: (each) => [
+            each.name,
+            each.host,
+            each.problem === undefined ? each.state : `${each.state} (!)`,
+            memory(each),
+            each.definition.vcpus,
+            each.definition.encryption,
+          ],
           empty: 'There are no VMs; define one with: sealift vm create NAME --host HOST',
-        }),
-      ),
+        });
+        if (io.json) return;
+        for (const { problem } of vms) if (problem !== undefined) io.note(`(!) ${problem}`);
+        for (const { name: host, unknownVms = [] } of hosts) {
+          if (unknownVms.length > 0) io.note(`(!) host ${host} has VMs that the manager does not know: ${unknownVms.join(', ')}`);
+        }
+      }),
     );
 
   vm.command('show <name>')
@@ -97,12 +110,16 @@ export function addVmCommands(vm: Command): void {
     );
 }
 
+const foundOn = ({ host, state, pid }: Vm['found'][number]): string => `${host} (${state}${pid === undefined ? '' : `, pid ${pid}`})`;
+
 function printDetails(io: Io, vm: Vm): void {
   const { definition } = vm;
   printFields(io, {
     name: vm.name,
     host: vm.host,
     state: vm.state,
+    PROBLEM: vm.problem,
+    'found on': vm.found.map(foundOn).join('; ') || 'no host that answers',
     migration: vm.migration,
     encryption: definition.encryption,
     memory: memory(vm),

@@ -1,18 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ErrorCode, SealiftError } from '@sealift/contract';
 import { TestCa } from '../testing/certificates.ts';
 import { FakeAgent } from '../testing/fake-agent.ts';
 import { definitionOf } from '../testing/records.ts';
+import { refused } from '../testing/refused.ts';
 import { Site } from '../testing/site.ts';
-
-const refused = (code: ErrorCode, message: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof SealiftError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  return true;
-};
 
 describe('hosts', () => {
   let site: Site;

@@ -117,7 +117,13 @@ describe('the public API', () => {
     const answer = await ask(`${site.url}/openapi.json`);
     const document = JSON.parse(answer.text);
     assert.equal(document.openapi, '3.1.0');
-    assert.deepEqual(Object.keys(document.components.schemas).sort(), ['Error', 'Migration', 'MigrationOrder', 'ResolutionOrder', 'VmDefinition']);
+    assert.deepEqual(Object.keys(document.components.schemas).sort(), [
+      'Error',
+      'Migration',
+      'MigrationOrder',
+      'ResolutionOrder',
+      'VmDefinition',
+    ]);
     const order = document.paths['/v1/vms/{vm}/migrations'].post;
     assert.equal(order.operationId, 'migrateVm');
     assert.equal(order.requestBody.content['application/json'].schema.$ref, '#/components/schemas/MigrationOrder');

@@ -81,7 +81,12 @@ describe('merging two accounts', () => {
       true,
       'bravo',
     ],
-    ['the destination has returned and asks, source silent', { source: silent(1), destination: destination('in-doubt') }, 'in-doubt', false],
+    [
+      'the destination has returned and asks, source silent',
+      { source: silent(1), destination: destination('in-doubt') },
+      'in-doubt',
+      false,
+    ],
     [
       'the destination has returned and asks, source has released',
       { source: source('completed'), destination: destination('in-doubt'), completedAt: now - figuresGraceMs },
@@ -194,7 +199,8 @@ describe('merging two accounts', () => {
           const { phase, endedAt, failure } = verdict.migration;
           assert.equal(endedAt !== undefined, finalPhases.includes(phase));
           if (verdict.vmHost !== undefined) {
-            const runsThere = ['completed', 'lost'].includes(to.report?.phase ?? '') || to.missing?.vm === 'running' || to.missing?.vm === 'paused';
+            const runsThere =
+              ['completed', 'lost'].includes(to.report?.phase ?? '') || to.missing?.vm === 'running' || to.missing?.vm === 'paused';
             assert.ok(from.report?.phase === 'completed' || runsThere);
           }
           if (endedAt !== undefined && phase !== 'completed') assert.ok(failure);

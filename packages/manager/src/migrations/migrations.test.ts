@@ -4,16 +4,10 @@ import type { ErrorCode, HostReport, Migration, MigrationOrder, VmDefinition } f
 import { SealiftError } from '@sealift/contract';
 import type { FakeHost } from '../testing/fake-host.ts';
 import { definitionOf } from '../testing/records.ts';
+import { refused } from '../testing/refused.ts';
 import { Site } from '../testing/site.ts';
 
 const phases = (states: Migration[]) => states.map((state) => state.phase);
-const refused = (code: ErrorCode, message: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof SealiftError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  return true;
-};
-
 describe('migrations', () => {
   let site: Site;
   beforeEach(async () => {
@@ -94,7 +88,10 @@ describe('migrations', () => {
     assert.equal(site.bravo.host.attempts.size, 1);
     // Nor is a VM that moves started, stopped or removed, nor a host forgotten that takes part.
     const params = { vm: 'redis' };
-    await assert.rejects(site.client.stopVm({ params, body: { force: true } }), refused('migrating', /moving from host alpha to host bravo/));
+    await assert.rejects(
+      site.client.stopVm({ params, body: { force: true } }),
+      refused('migrating', /moving from host alpha to host bravo/),
+    );
     await assert.rejects(site.client.startVm({ params }), refused('migrating', /moving/));
     await assert.rejects(site.client.removeVm({ params }), refused('migrating', /moving/));
     await assert.rejects(site.client.removeHost({ params: { host: 'bravo' } }), refused('migrating', /needs host bravo/));

@@ -8,7 +8,7 @@ import type { Identity } from '../agents/identity.ts';
 import { type Manager, startManager } from '../manager.ts';
 import { TestCa } from './certificates.ts';
 import { FakeAgent } from './fake-agent.ts';
-import type { Fabric } from './fake-host.ts';
+import type { Fabric, FakeHost } from './fake-host.ts';
 import { definitionOf } from './records.ts';
 
 export class Site {
@@ -77,6 +77,17 @@ export class Site {
   async running(name: string, changes: Partial<VmDefinition> = {}): Promise<void> {
     await this.client.createVm({ body: { host: 'alpha', definition: definitionOf(name, changes) } });
     await this.client.startVm({ params: { vm: name } });
+  }
+
+  /** A migration of a new VM from alpha to bravo whose link has died after the grant. @param there what has become of it at bravo */
+  async doubtful(vm: string, there: Parameters<FakeHost['breakOff']>[1]): Promise<string> {
+    await this.running(vm);
+    this.alpha.host.hold('releasing');
+    const { id } = await this.client.migrateVm({ params: { vm }, body: { to: 'bravo' } });
+    await this.reaches(id, 'granted');
+    this.alpha.host.breakOff(id, there);
+    this.alpha.host.release();
+    return id;
   }
 
   /** Everything the manager tells of a migration until its stream ends. */

@@ -27,7 +27,11 @@ export function sight(knowledge: Knowledge): Finding {
   const found = hosts.flatMap((host) => sightingsOn(host, vm.name));
   const state = found.find(({ host }) => host === vm.host)?.state ?? 'unknown';
   const problem = problemOf(knowledge, found);
-  const restsOn = [vm.host, ...found.map(({ host }) => host)].filter((name) => hosts.some((host) => host.name === name && answers(host)));
+  const { migration } = knowledge;
+  const parties = migration ? [migration.from, migration.to] : [];
+  const restsOn = [vm.host, ...parties, ...found.map(({ host }) => host)].filter((name) =>
+    hosts.some((host) => host.name === name && answers(host)),
+  );
   return { state, found, ...(problem !== undefined && { problem }), restsOn: [...new Set(restsOn)] };
 }
 
