@@ -36,6 +36,8 @@ export interface MigrationSettings {
   readonly downtimeMs: number;
   /** How far QEMU may slow the guest, per cent, 0 to 99; 0 is never. */
   readonly maxThrottlePercent: number;
+  /** The VM may run at the destination before all of its memory is there. On both ends or neither; never with multifd (7.2 and 10.0 refuse or hang). */
+  readonly postcopy?: boolean;
   readonly role: 'source' | 'destination';
 }
 
@@ -51,6 +53,7 @@ export async function configureMigration(monitor: Monitor, settings: MigrationSe
   const source = settings.role === 'source';
   const on = new Set(['events']);
   if (settings.multifdChannels > 0) on.add('multifd');
+  if (settings.postcopy) on.add('postcopy-ram');
   if (source) on.add('pause-before-switchover');
   if (source && settings.maxThrottlePercent > 0) on.add('auto-converge');
   // The destination opens its disks and takes their locks at `cont` and no sooner: until the grant they are the source's. Where the source took them
@@ -120,6 +123,25 @@ export async function startOutgoing(monitor: Monitor, unixPath: string, options?
 export async function startIncoming(monitor: Monitor, unixPath: string, options?: ExecuteOptions): Promise<void> {
   checkSocketPath(unixPath);
   await monitor.execute('migrate-incoming', { uri: `unix:${unixPath}` }, options);
+}
+
+/**
+ * Has a migration with `postcopy` stop the VM at its next look and go on by post-copy; one that can end without does. On 7.2, by events:
+ *
+ *   source                                                   destination
+ *   STOP, MIGRATION pre-switchover                           …
+ *   MIGRATION postcopy-active         at migrate-continue    MIGRATION postcopy-active: has all but memory; query-status says `paused`
+ *   serves pages; query-status stays `finish-migrate`        RESUME at cont; runs, and waits for each page that it touches first
+ *   MIGRATION completed, `postmigrate`                       MIGRATION completed, a moment earlier: it has told the source so
+ *
+ * - A socket that ends in `postcopy-active` gives `postcopy-paused` at both ends. The destination's vCPUs go on until they touch what is missing.
+ * - While the source is `postcopy-active` and its socket stands, migrate_cancel and then `cont` make the VM run there as it was when it stopped, also once
+ *   all was sent into a destination that is gone; it can migrate again. Out of `postcopy-paused` and `postcopy-recover` migrate_cancel never ends
+ *   (`cancelling`), and `cont` is refused for good.
+ * - `quit` hangs at a destination that is `postcopy-paused`: kill it.
+ */
+export async function startPostcopy(monitor: Monitor, options?: ExecuteOptions): Promise<void> {
+  await monitor.execute('migrate-start-postcopy', undefined, options);
 }
 
 /** Only in `pre-switchover`; QEMU refuses else. */

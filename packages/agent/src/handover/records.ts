@@ -19,6 +19,8 @@ interface Common {
   readonly peer: Peer;
   /** An administrator decided it, not the two hosts. */
   readonly resolved?: true;
+  /** With `granted` and `run`: by post-copy, so that pages were missing at the destination then. */
+  readonly postcopy?: true;
   /** With `ended`: the other host has been seen to know how it ended. */
   readonly heard?: true;
 }

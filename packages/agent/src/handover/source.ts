@@ -70,7 +70,13 @@ export type SourceEffect =
    * Must be on disk before the effects that follow it begin: where it is not, they are left out and `journal-failed` follows. `abandoned` and
    * `ended` are the exceptions: the record before them leads to the same.
    */
-  | { readonly type: 'journal'; readonly step: SourceStep; readonly outcome?: SourceOutcome; readonly resolved?: true; readonly postcopy?: true }
+  | {
+      readonly type: 'journal';
+      readonly step: SourceStep;
+      readonly outcome?: SourceOutcome;
+      readonly resolved?: true;
+      readonly postcopy?: true;
+    }
   | { readonly type: 'migrate' }
   | { readonly type: 'continue' }
   | { readonly type: 'grant'; readonly totals: readonly ChannelTotal[] }

@@ -20,6 +20,8 @@ export function sourcePhase(state: SourceState): MigrationPhase | undefined {
     case 'in-doubt':
     case 'releasing':
       return state.at;
+    case 'feeding':
+      return 'releasing'; // the VM runs at the destination; what it still draws from here is let go page by page
     case 'abandoning':
     case 'resuming':
       return undefined; // on its way to an end that is told when it is reached
@@ -36,6 +38,10 @@ export function destinationPhase(state: DestinationState): MigrationPhase | unde
       return state.grant ? 'granted' : undefined;
     case 'running':
       return 'granted';
+    case 'arriving':
+      return 'releasing';
+    case 'losing':
+      return undefined;
     case 'returning':
       return 'in-doubt';
     case 'discarding':

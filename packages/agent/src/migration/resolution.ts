@@ -31,6 +31,7 @@ export function sourceVerdict(state: SourceState): Verdict | undefined {
   switch (state.at) {
     case 'granted':
     case 'in-doubt':
+    case 'feeding':
     case 'releasing':
       return 'granted';
     case 'abandoning':
@@ -55,7 +56,7 @@ export const sourceHasDecided = (state: SourceState, keep: Keep): boolean =>
     ? state.outcome === 'lost' || (state.outcome === 'kept') === (keep === 'source')
     : keep === 'source'
       ? state.at === 'abandoning' || state.at === 'resuming'
-      : state.at === 'releasing';
+      : state.at === 'feeding' || state.at === 'releasing';
 
 /** As {@link sourceHasDecided}, for the destination. */
 export const destinationHasDecided = (state: DestinationState, keep: Keep): boolean =>
@@ -63,7 +64,7 @@ export const destinationHasDecided = (state: DestinationState, keep: Keep): bool
     ? state.outcome === 'lost' || (state.outcome === 'arrived') === (keep === 'destination')
     : keep === 'source'
       ? state.at === 'discarding'
-      : state.at === 'running';
+      : state.at === 'running' || state.at === 'arriving' || state.at === 'losing';
 
 /** Why a decision makes no sense at this side now, and what does. */
 export function undecidable(vm: string, at: (SourceState | DestinationState)['at'], keep: Keep, peer: string): SealiftError {
@@ -74,6 +75,9 @@ export function undecidable(vm: string, at: (SourceState | DestinationState)['at
     granted: `${vm} is being handed over to ${peer} right now, and paused here; it settles by itself or is in doubt within seconds. Try again then`,
     'in-doubt': `${vm} is in doubt`,
     releasing: `${peer} runs ${vm}, or was decided to; what was left of it here is being removed`,
+    feeding: `${peer} runs ${vm}, and still draws memory of it from here: this host's copy is stale and can never run again`,
+    arriving: `${vm} runs here, and still draws memory from ${peer}: the copy there is stale and can never run again, so it cannot be kept`,
+    losing: `${vm} ran here and has lost what was still missing of its memory; the copy at ${peer} is stale`,
     abandoning: `${vm} was never handed over and is being let run again here`,
     resuming: `${vm} is being let run again here: ${peer} has given it back`,
     receiving: `${vm} was not handed over to this host: it cannot run here. Decide for the source`,

@@ -84,6 +84,7 @@ export interface QmpCommands {
   migrate: Order<{ readonly uri: string }>;
   'migrate-incoming': Order<{ readonly uri: string }>;
   'migrate-continue': Order<{ readonly state: MigrationStatus }>;
+  'migrate-start-postcopy': None;
   migrate_cancel: None;
   stop: None;
   cont: None;
