@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import type { agentApi, Client, MigrationSpec, VmDefinition } from '@sealift/contract';
+import type { AttemptReport, agentApi, Client, MigrationSpec, VmDefinition } from '@sealift/contract';
 import { contextOf } from '../migrations/spec/context.ts';
 import { wrapKey } from '../migrations/spec/wrap.ts';
+import { isSignedBy } from './statements.ts';
 
 export interface AgentUnderTest {
   readonly client: Client<typeof agentApi>;
@@ -70,6 +71,9 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
       await assert.rejects(call().getAttempt(unknown), code('not_found'));
       await assert.rejects(call().cancelAttempt(unknown), code('not_found'));
       await assert.rejects(call().watchAttempt(unknown).next(), code('not_found'));
+      await assert.rejects(call().settleAttempt({ ...unknown, body: { attempt: 1, challenge: challenge() } }), code('not_found'));
+      await assert.rejects(call().resolveAttempt({ ...unknown, body: { attempt: 1, keep: 'source' } }), code('not_found'));
+      await assert.rejects(call().adjustAttempt({ ...unknown, body: { deadlineMs: 5000 } }), code('not_found'));
     });
 
     it('offers a new key each time', async () => {
@@ -81,30 +85,8 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
 
     it('refuses to move a VM that it has not or that is stopped, a spec for another host, and a key that was not wrapped for it', async () => {
       const { name: self, keyHash } = await call().host();
-      const specFor = (source: MigrationSpec['source']): MigrationSpec => ({
-        protocolVersion: 1,
-        migration: randomUUID(),
-        attempt: 1,
-        nonce: randomBytes(8).toString('base64url'),
-        suite: 'aes-256-gcm',
-        source,
-        destination: { name: 'elsewhere', keyHash: 'ab'.repeat(32) },
-        channels: 2,
-        limits: {
-          bandwidthBytesPerSecond: 0,
-          downtimeMs: 30,
-          maxDowntimeMs: 300,
-          deadlineMs: 60_000,
-          maxThrottlePercent: 80,
-          postcopy: false,
-        },
-        expiresAt: Date.now() + 60_000,
-      });
-      const outgoing = async (vm: string, spec: MigrationSpec, context = contextOf(spec)) => {
-        const { publicKey } = await call().offerKey({ body: { migration: spec.migration, attempt: 1 } });
-        const key = wrapKey(randomBytes(32), Buffer.from(publicKey, 'base64url'), context);
-        return call().outgoing({ body: { spec, key, vm, endpoints: ['127.0.0.1:1'], peer: '127.0.0.1:1' } });
-      };
+      const specFor = (source: MigrationSpec['source']) => specOf(source, elsewhere);
+      const outgoing = (vm: string, spec: MigrationSpec, context = contextOf(spec)) => orderOutgoing(call(), vm, spec, context);
       const here = { name: self, keyHash };
       await assert.rejects(outgoing('nobody', specFor(here)), code('not_found'));
 
@@ -126,5 +108,130 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
         await call().removeVm({ params: { vm: 'moving' } });
       }
     });
+
+    it("tells nobody what it has not decided, and believes no statement but the other host's", async () => {
+      const { destination, body, params } = await arriving(agent, 'settled');
+      assert.deepEqual(await call().settleAttempt({ params, body }), {});
+      await assert.rejects(call().settleAttempt({ params, body: { ...body, attempt: 2 } }), code('not_found'));
+      const { statement } = await said(agent, 'other');
+      assert.ok(statement);
+      // Signed, but by this host, and about another attempt.
+      for (const host of [destination.name, elsewhere.name]) {
+        const forged = { ...statement, migration: params.migration, vm: 'settled', host, verdict: 'aborted' } as const;
+        await assert.rejects(call().settleAttempt({ params, body: { ...body, statement: forged } }), code('not_authorised'));
+      }
+      assert.equal((await call().getVm({ params: { vm: 'settled' } })).state, 'moving-in');
+      await call().cancelAttempt({ params });
+      await ended(agent, params.migration);
+    });
+
+    it('signs what it has decided, with the challenge that it was asked with', async () => {
+      const { statement, body, migration, self } = await said(agent, 'signed');
+      assert.ok(statement && isSignedBy(statement, self.keyHash));
+      assert.ok(!isSignedBy({ ...statement, verdict: 'running' }, self.keyHash), 'any other word is another statement');
+      const { certificate: _, signature: __, ...words } = statement;
+      assert.deepEqual(words, { migration, attempt: 1, vm: 'signed', host: self.name, verdict: 'aborted', challenge: body.challenge });
+      // A decision that says the same changes nothing; the other one comes too late.
+      const params = { migration };
+      assert.equal((await call().resolveAttempt({ params, body: { attempt: 1, keep: 'source' } })).phase, 'cancelled');
+      await assert.rejects(call().resolveAttempt({ params, body: { attempt: 1, keep: 'destination' } }), code('wrong_state'));
+      await assert.rejects(call().resolveAttempt({ params, body: { attempt: 2, keep: 'source' } }), code('not_found'));
+    });
+
+    it('gives up what has not arrived where the source is kept, for good, and says so', async () => {
+      const { params, body } = await arriving(agent, 'superseded');
+      await assert.rejects(call().resolveAttempt({ params, body: { attempt: 1, keep: 'destination' } }), code('wrong_state'));
+      await assert.rejects(call().adjustAttempt({ params, body: { deadlineMs: 5000 } }), code('wrong_state'));
+      await call().resolveAttempt({ params, body: { attempt: 1, keep: 'source' } });
+      const last = await ended(agent, params.migration);
+      assert.deepEqual([last?.phase, last?.failure?.code, last?.resolved], ['failed', 'resolved', 'source']);
+      await assert.rejects(call().getVm({ params: { vm: 'superseded' } }), code('not_found'));
+      assert.equal((await call().settleAttempt({ params, body })).statement?.verdict, 'aborted');
+      assert.equal((await call().resolveAttempt({ params, body: { attempt: 1, keep: 'source' } })).resolved, 'source');
+    });
+
+    it('takes other limits before the grant, and keeps its VM where an administrator decides for the source', async () => {
+      const { name: self, keyHash } = await call().host();
+      const spec = specOf({ name: self, keyHash }, elsewhere);
+      const params = { migration: spec.migration };
+      await call().defineVm({ body: agent.definition('leaving') });
+      try {
+        await call().startVm({ params: { vm: 'leaving' } });
+        await orderOutgoing(call(), 'leaving', spec, contextOf(spec));
+        assert.equal((await call().adjustAttempt({ params, body: { bandwidthBytesPerSecond: 1_000_000 } })).migration, spec.migration);
+        const body = { attempt: 1, challenge: challenge() };
+        assert.deepEqual(await call().settleAttempt({ params, body }), {});
+        await assert.rejects(call().resolveAttempt({ params, body: { attempt: 1, keep: 'destination' } }), code('wrong_state'));
+        await call().resolveAttempt({ params, body: { attempt: 1, keep: 'source' } });
+        assert.equal((await ended(agent, spec.migration))?.phase, 'cancelled');
+        assert.equal((await call().getVm({ params: { vm: 'leaving' } })).state, 'running');
+        assert.equal((await call().settleAttempt({ params, body })).statement?.verdict, 'aborted');
+        await assert.rejects(call().adjustAttempt({ params, body: { deadlineMs: 5000 } }), code('wrong_state'));
+      } finally {
+        await call().stopVm({ params: { vm: 'leaving' }, body: { force: true } });
+        await call().removeVm({ params: { vm: 'leaving' } });
+      }
+    });
   });
+}
+
+const elsewhere = { name: 'elsewhere', keyHash: 'ab'.repeat(32) };
+const challenge = (): string => randomBytes(16).toString('base64url');
+
+const specOf = (source: MigrationSpec['source'], destination: MigrationSpec['destination']): MigrationSpec => ({
+  protocolVersion: 1,
+  migration: randomUUID(),
+  attempt: 1,
+  nonce: randomBytes(8).toString('base64url'),
+  suite: 'aes-256-gcm',
+  source,
+  destination,
+  channels: 2,
+  limits: {
+    bandwidthBytesPerSecond: 0,
+    downtimeMs: 30,
+    maxDowntimeMs: 300,
+    deadlineMs: 60_000,
+    maxThrottlePercent: 80,
+    postcopy: false,
+  },
+  expiresAt: Date.now() + 60_000,
+});
+
+type AgentClient = AgentUnderTest['client'];
+
+async function wrappedFor(client: AgentClient, spec: MigrationSpec, context: Buffer) {
+  const { publicKey } = await client.offerKey({ body: { migration: spec.migration, attempt: 1 } });
+  return wrapKey(randomBytes(32), Buffer.from(publicKey, 'base64url'), context);
+}
+
+async function orderOutgoing(client: AgentClient, vm: string, spec: MigrationSpec, context: Buffer, endpoint = '127.0.0.1:1') {
+  const key = await wrappedFor(client, spec, context);
+  return client.outgoing({ body: { spec, key, vm, endpoints: [endpoint], peer: '127.0.0.1:1' } });
+}
+
+/** A VM is on its way to the agent; nobody will ever send it. */
+async function arriving(agent: AgentUnderTest, vm: string) {
+  const { name, keyHash } = await agent.client.host();
+  const destination = { name, keyHash };
+  const spec = specOf(elsewhere, destination);
+  const key = await wrappedFor(agent.client, spec, contextOf(spec));
+  await agent.client.incoming({ body: { spec, key, vm: agent.definition(vm), peer: '127.0.0.1:1' } });
+  return { destination, params: { migration: spec.migration }, body: { attempt: 1, challenge: challenge() } };
+}
+
+/** What the agent says of an attempt that was cancelled before the grant. */
+async function said(agent: AgentUnderTest, vm: string) {
+  const { params, body, destination } = await arriving(agent, vm);
+  await agent.client.cancelAttempt({ params });
+  await ended(agent, params.migration);
+  const { statement } = await agent.client.settleAttempt({ params, body });
+  return { statement, body, migration: params.migration, self: destination };
+}
+
+/** Its last report. */
+async function ended(agent: AgentUnderTest, migration: string): Promise<AttemptReport | undefined> {
+  let last: AttemptReport | undefined;
+  for await (const report of agent.client.watchAttempt({ params: { migration } })) last = report;
+  return last;
 }

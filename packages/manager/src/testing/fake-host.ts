@@ -226,6 +226,8 @@ export class FakeHost {
     const { migration, vm } = attempt.report;
     const theirs = peer?.attempts.get(migration);
     if (theirs) theirs.runState = state;
+    // Nobody answers there: the source tries until its deadline.
+    if (!peer) return attempt.enter('connecting');
     const over = () => attempt.ended || attempt.report.phase === 'in-doubt';
     for (const phase of ['connecting', 'copying', 'switching-over', 'granted', 'releasing', 'completed'] as const) {
       await new Promise(setImmediate);
@@ -233,7 +235,7 @@ export class FakeHost {
         await Promise.race([this.#released.promise, new Promise((wake) => setTimeout(wake, 5))]);
       if (over()) return;
       const granted = phase === 'releasing' || phase === 'completed';
-      if (!peer || !theirs || (theirs.ended && !granted) || theirs.secret !== attempt.secret) {
+      if (!theirs || (theirs.ended && !granted) || theirs.secret !== attempt.secret) {
         attempt.enter('failed', { code: 'hello', message: `the destination did not confirm a channel; VM ${vm} runs on here` });
         this.settleVm(vm, state);
         return;
