@@ -11,9 +11,7 @@ export function toSealiftError(error: unknown): SealiftError {
   }
   if (error instanceof QmpError) return new SealiftError('hypervisor', error.message, { cause: error });
   if (error instanceof JournalError) {
-    return new SealiftError('internal', `${error.message}; nothing was begun. Make room or repair the device, then start the agent again`, {
-      cause: error,
-    });
+    return new SealiftError('internal', `${error.message}, then try again; nothing was changed`, { cause: error });
   }
   if (error instanceof Error) {
     // Fastify's own: schemas, JSON that does not parse, bodies too large.

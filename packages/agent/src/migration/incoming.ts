@@ -28,6 +28,7 @@ import { Settlement } from '../settlement/settlement.ts';
 import { lastWords } from '../vms/power.ts';
 import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
+import { refusedAtDestination } from './journal-refused.ts';
 import { destinationPhase } from './phases.ts';
 import { Report } from './report.ts';
 import { destinationHasDecided, destinationVerdict, Resolution, undecidable } from './resolution.ts';
@@ -83,6 +84,7 @@ export class Incoming implements Side {
     this.#vm = vm.vm;
     this.#log = workplace.host.log.child({ migration: identity.migration, vm: vm.name, role: 'destination' });
     const { migration, attempt } = identity;
+    const names = { vm: vm.name, host: workplace.host.identity.name, peer: identity.peer.name };
     this.#settlement = new Settlement(workplace.host, { migration, attempt, vm: vm.name }, identity.peer, this.#log);
     this.report = new Report({ migration, attempt, role: 'destination', vm: vm.name, phase: destinationPhase(state) ?? 'preparing' });
     this.#machine = new Machine<DestinationState, DestinationEvent, DestinationEffect>({
@@ -90,7 +92,7 @@ export class Incoming implements Side {
       step: destinationStep,
       perform: (effect) => this.#perform(effect),
       changed: (now) => this.#changed(now),
-      journalFailed: (failure) => ({ type: 'journal-failed', failure }),
+      journalFailed: (failure) => ({ type: 'journal-failed', failure: refusedAtDestination(failure, names) }),
       broken: (error) => {
         this.#log.error({ err: error }, 'a step of the migration failed');
         this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });

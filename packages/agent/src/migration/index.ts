@@ -23,6 +23,7 @@ import { sourceRestart } from '../handover/source.ts';
 import type { Vm } from '../vms/vm.ts';
 import { breakpointsIn, noBreakpoints } from './breakpoints.ts';
 import { Incoming } from './incoming.ts';
+import { notBegun } from './journal-refused.ts';
 import { KeyOffers } from './keys.ts';
 import { Outgoing } from './outgoing.ts';
 import { isFinal } from './report.ts';
@@ -77,7 +78,7 @@ class Book implements Attempts {
     const identity = { ...spec, peer: { ...spec.source, endpoint: request.peer } };
     const side = new Incoming(this.#workplace, identity, { name: vm.name, vm: undefined });
     this.#add(spec, side);
-    return side.start(request, key);
+    return side.start(request, key).catch((error: unknown) => notBegun(error, vm.name, spec.source.name));
   }
 
   async outgoing(request: OutgoingRequest): Promise<AttemptReport> {
@@ -93,7 +94,11 @@ class Book implements Attempts {
     const key = this.#keys.unwrap(spec, request.key);
     const identity = { ...spec, peer: { ...spec.destination, endpoint: request.peer } };
     const side = new Outgoing(this.#workplace, identity, { name: vm.name, vm, runState });
-    side.start(spec, key, request.endpoints);
+    try {
+      side.start(spec, key, request.endpoints);
+    } catch (error) {
+      notBegun(error, vm.name, spec.source.name);
+    }
     this.#add(spec, side);
     return side.report.value;
   }
@@ -182,7 +187,12 @@ class Book implements Attempts {
       if (this.#sides.size <= keptReports) break;
       if (isFinal(old.report.value)) this.#sides.delete(migration);
     }
-    if (journal.grown) journal.compact(liveRecords(journal.records, Date.now()));
+    try {
+      if (journal.grown) journal.compact(liveRecords(journal.records, Date.now()));
+    } catch (error) {
+      // It has taken the record of this attempt, whatever it is worth: what comes next says so if it takes no more.
+      this.#host.log.error({ err: error }, 'the journal could not be made smaller');
+    }
   }
 
   async #recoverOne(record: HandoverRecord): Promise<void> {

@@ -23,6 +23,7 @@ import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
 import { CopyLimits, checkDeadline, noLimitsLeft } from './copy-limits.ts';
 import { GuestWatch } from './guest-watch.ts';
+import { refusedAtSource } from './journal-refused.ts';
 import { sourcePhase } from './phases.ts';
 import { ProgressMeter } from './progress.ts';
 import { Report } from './report.ts';
@@ -58,6 +59,7 @@ export class Outgoing implements Side {
   readonly #workplace: Workplace;
   readonly #identity: AttemptIdentity;
   readonly #vm: Vm | undefined;
+  readonly #names: { readonly vm: string; readonly host: string; readonly peer: string };
   #runState: RunState;
   readonly #log: Logger;
   readonly #machine: Machine<SourceState, SourceEvent, SourceEffect>;
@@ -93,6 +95,7 @@ export class Outgoing implements Side {
     this.#runState = vm.runState;
     this.#log = workplace.host.log.child({ migration: identity.migration, vm: vm.name, role: 'source' });
     this.#cpu = new QemuCpu(vm.vm?.pid);
+    this.#names = { vm: vm.name, host: workplace.host.identity.name, peer: identity.peer.name };
     const { migration, attempt } = identity;
     this.#settlement = new Settlement(workplace.host, { migration, attempt, vm: vm.name }, identity.peer, this.#log);
     this.#resolution = new Resolution();
@@ -102,7 +105,7 @@ export class Outgoing implements Side {
       step: sourceStep,
       perform: (effect) => this.#perform(effect),
       changed: (now) => this.#changed(now),
-      journalFailed: (failure) => ({ type: 'journal-failed', failure }),
+      journalFailed: (failure) => ({ type: 'journal-failed', failure: refusedAtSource(failure, this.#machine.state.at, this.#names) }),
       broken: (error) => {
         this.#log.error({ err: error }, 'a step of the migration failed');
         this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
@@ -134,7 +137,7 @@ export class Outgoing implements Side {
       this.#vm?.setMoving(undefined);
       throw error;
     }
-    this.#limits = new CopyLimits(spec.limits, { vm: this.vmName, host: this.#workplace.host.identity.name }, this.#log);
+    this.#limits = new CopyLimits(spec.limits, this.#names, this.#log);
     this.#meter = new ProgressMeter(this.#session, this.#limits);
     this.#session.confirmed.then(
       () => this.#machine.dispatch({ type: 'confirmed' }),
@@ -281,8 +284,7 @@ export class Outgoing implements Side {
     await this.#cpu.sample();
     await this.#session.listenLocal(socket);
     await this.#limits.apply(monitor, multifdChannels(spec));
-    const names = { vm: this.vmName, host: host.identity.name, peer: this.#identity.peer.name };
-    this.#guest = new GuestWatch(monitor, this.#runState, names, (failure) => this.#machine.dispatch({ type: 'failed', failure }));
+    this.#guest = new GuestWatch(monitor, this.#runState, this.#names, (failure) => this.#machine.dispatch({ type: 'failed', failure }));
     this.#stopListening = monitor.onEvent((event) => this.#heard(event));
     if (!(await this.#guest.begin())) return;
     await startOutgoing(monitor, socket);

@@ -6,33 +6,57 @@ import { constants } from 'node:os';
 export interface JournalFault {
   readonly call: 'write' | 'fdatasync';
   readonly errno: 'EIO' | 'EPERM' | 'EROFS' | 'ENOSPC';
-  /** Only records that hold this text; what is not written then cannot fail to be brought to the device either. */
+  /** Only records that hold this text. */
   readonly at?: string;
 }
 
 const { writeSync, fdatasyncSync } = fs;
+const faults = new Set<(call: JournalFault['call'], path: string, written: string) => void>();
+/** By descriptor. */
+const lastWritten = new Map<number, string>();
 
-/** Of the node:fs of this process, whoever imported it how. Only one at a time. @param path of the journal, whose other users are not disturbed */
+/**
+ * Of the node:fs of this process, whoever imported it how.
+ *
+ * @param path of the journal, whose other users are not disturbed
+ */
 export function failJournal(path: string, { call, errno, at = '' }: JournalFault): Disposable & { readonly refused: readonly string[] } {
   const refused: string[] = [];
-  let last = '';
-  const hits = (fd: number): boolean => fs.readlinkSync(`/proc/self/fd/${fd}`) === path && last.includes(at);
-  const refuse = (syscall: string): never => {
-    refused.push(last);
-    throw Object.assign(new Error(`${errno}: ${syscall}`), { code: errno, errno: -constants.errno[errno], syscall });
+  const fault = (its: JournalFault['call'], file: string, written: string): void => {
+    if (its !== call || file !== path || !written.includes(at)) return;
+    refused.push(written);
+    throw Object.assign(new Error(`${errno}: ${call}`), { code: errno, errno: -constants.errno[errno], syscall: call });
   };
-  fs.writeSync = ((fd: number, bytes: Uint8Array, ...more: []) => {
-    last = Buffer.from(bytes).toString();
-    return call === 'write' && hits(fd) ? refuse('write') : writeSync(fd, bytes, ...more);
-  }) as typeof fs.writeSync; // the journal uses this one of its shapes
-  fs.fdatasyncSync = (fd) => (call === 'fdatasync' && hits(fd) ? refuse('fdatasync') : fdatasyncSync(fd));
-  syncBuiltinESMExports();
+  faults.add(fault);
+  if (faults.size === 1) install();
   return {
     refused,
     [Symbol.dispose]: () => {
-      fs.writeSync = writeSync;
-      fs.fdatasyncSync = fdatasyncSync;
-      syncBuiltinESMExports();
+      faults.delete(fault);
+      if (faults.size === 0) uninstall();
     },
   };
+}
+
+function install(): void {
+  const meet = (call: JournalFault['call'], fd: number): void => {
+    const path = fs.readlinkSync(`/proc/self/fd/${fd}`);
+    for (const fault of faults) fault(call, path, lastWritten.get(fd) ?? '');
+  };
+  fs.writeSync = ((fd: number, bytes: Uint8Array, ...more: []) => {
+    lastWritten.set(fd, Buffer.from(bytes).toString());
+    meet('write', fd);
+    return writeSync(fd, bytes, ...more);
+  }) as typeof fs.writeSync; // the journal uses this one of its shapes
+  fs.fdatasyncSync = (fd) => {
+    meet('fdatasync', fd);
+    fdatasyncSync(fd);
+  };
+  syncBuiltinESMExports();
+}
+
+function uninstall(): void {
+  Object.assign(fs, { writeSync, fdatasyncSync });
+  lastWritten.clear();
+  syncBuiltinESMExports();
 }
