@@ -46,7 +46,8 @@ export async function follow(options: Follow): Promise<void> {
   const relay = new Relay({ source, destination }, migration, log, until);
 
   try {
-    for (;;) {
+    // A signal that was aborted before all this tells nobody any more.
+    while (!until.aborted) {
       await changed.promise;
       if (until.aborted) return;
       changed = Promise.withResolvers();

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import type { ErrorCode, HostReport, Migration, MigrationOrder, VmDefinition } from '@sealift/contract';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ErrorCode, HostReport, LimitsChange, Migration, MigrationOrder, VmDefinition } from '@sealift/contract';
 import { SealiftError } from '@sealift/contract';
+import { openSqlite } from '../store/sqlite.ts';
 import type { FakeHost } from '../testing/fake-host.ts';
-import { definitionOf } from '../testing/records.ts';
+import { definitionOf, migrationOf } from '../testing/records.ts';
 import { refused } from '../testing/refused.ts';
 import { Site } from '../testing/site.ts';
 
 const phases = (states: Migration[]) => states.map((state) => state.phase);
-describe('migrations', () => {
+describe('migrations', { timeout: 120_000 }, () => {
   let site: Site;
   beforeEach(async () => {
     site = await Site.start();
@@ -201,6 +204,76 @@ describe('migrations', () => {
     assert.equal(last?.phase, 'failed');
     assert.match(last?.failure?.message ?? '', /had not begun/);
     assert.equal(site.bravo.host.vms.size, 0);
+  });
+
+  it('ends what neither host had been told of when it was restarted', async () => {
+    await site.running('redis');
+    await site.stopManager();
+    const store = await openSqlite(join(site.directory, 'state', 'manager.db'));
+    const keys = new Map((await store.listHosts()).map(({ name, keyHash }) => [name, keyHash]));
+    const { migration, spec } = migrationOf('redis');
+    const named = (name: string) => ({ name, keyHash: keys.get(name) ?? '' });
+    await store.addMigration({ migration, spec: { ...spec, source: named('alpha'), destination: named('bravo') } });
+    await store.close();
+    await site.startManager();
+    const last = (await site.watch(migration.id)).at(-1);
+    assert.equal(last?.phase, 'failed');
+    assert.match(last?.failure?.message ?? '', /had not begun/);
+    const { host, state, problem } = await site.client.getVm({ params: { vm: 'redis' } });
+    assert.deepEqual([host, state, problem], ['alpha', 'running', undefined]);
+  });
+
+  it('undoes a destination that had been told when it was restarted, and learns of a source whose answer it never heard', async () => {
+    for (const told of ['destination', 'both'] as const) {
+      await site.running(told);
+      const { host } = site.alpha;
+      // The manager goes down at the moment at which it tells the source.
+      host.failures.set('outgoing', new SealiftError('internal', 'the line was cut'));
+      if (told === 'both') host.failures.clear();
+      host.hold('copying');
+      site.alpha.lostAnswers.add('outgoing');
+      const { id } = await site.client.migrateVm({ params: { vm: told }, body: { to: 'bravo' } });
+      while (!host.calls.includes('outgoing')) await sleep(5);
+      await site.stopManager();
+      host.failures.clear();
+      host.calls.length = 0;
+      site.alpha.lostAnswers.clear();
+      host.release();
+      await site.startManager();
+      const last = (await site.watch(id)).at(-1);
+      assert.equal(last?.phase, told === 'both' ? 'completed' : 'failed', last?.failure?.message);
+      assert.equal(site.bravo.host.vms.has(told), told === 'both');
+      assert.equal((await site.client.getVm({ params: { vm: told } })).problem, undefined);
+    }
+  });
+
+  it('tells each agent where the other answers', async () => {
+    await site.running('redis');
+    const { id } = await migrate('redis', 'bravo');
+    await site.watch(id);
+    assert.equal(site.alpha.host.attempts.get(id)?.peer, site.bravo.endpoint);
+    assert.equal(site.bravo.host.attempts.get(id)?.peer, site.alpha.endpoint);
+  });
+
+  it('changes limits while it copies, and says why not before and after', async () => {
+    await site.running('redis');
+    const adjust = (migration: string, body: LimitsChange) => site.client.adjustMigration({ params: { migration }, body });
+    site.alpha.host.hold('switching-over');
+    const { id } = await migrate('redis', 'bravo');
+    await assert.rejects(adjust(id, {}), refused('invalid_request', /must NOT have fewer than 1/));
+    await site.reaches(id, 'copying');
+    assert.equal((await adjust(id, { bandwidthBytesPerSecond: 5_000_000, deadlineMs: 9000 })).id, id);
+    assert.deepEqual(site.alpha.host.attempts.get(id)?.adjusted, { bandwidthBytesPerSecond: 5_000_000, deadlineMs: 9000 });
+    site.alpha.host.release();
+    site.alpha.host.hold('releasing');
+    await site.reaches(id, 'granted');
+    await assert.rejects(adjust(id, { deadlineMs: 9000 }), refused('wrong_state', /redis is past copying \(granted\)/));
+    site.alpha.host.release();
+    await site.watch(id);
+    await assert.rejects(
+      adjust(id, { deadlineMs: 9000 }),
+      refused('wrong_state', /already ended: completed; VM redis was moved to host bravo/),
+    );
   });
 
   it('gives both hosts the same key', async () => {

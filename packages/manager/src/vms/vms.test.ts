@@ -74,4 +74,42 @@ describe('VMs', () => {
     await site.client.removeVm({ params: { vm: 'web' } });
     assert.deepEqual(await site.client.listVms(), []);
   });
+
+  it('that a host has and the manager does not know are shown with the host, and not touched', async () => {
+    site.bravo.host.vms.set('stranger', { definition: definitionOf('stranger'), state: 'running' });
+    await site.client.createVm({ body: { host: 'bravo', definition: definitionOf('known') } });
+    const { unknownVms } = await site.client.getHost({ params: { host: 'bravo' } });
+    assert.deepEqual(unknownVms, ['stranger']);
+    assert.equal((await site.client.getHost({ params: { host: 'alpha' } })).unknownVms, undefined);
+    assert.equal(site.bravo.host.vms.get('stranger')?.state, 'running');
+    site.bravo.host.vms.delete('stranger');
+    await site.client.removeVm({ params: { vm: 'known' } });
+  });
+
+  it('are not started where another host has them too: two would run', async () => {
+    await create('alpha', definitionOf('twice'));
+    const params = { vm: 'twice' };
+    for (const state of ['running', 'paused', 'in-doubt'] as const) {
+      site.bravo.host.vms.set('twice', { definition: definitionOf('twice'), state });
+      await assert.rejects(
+        site.client.startVm({ params }),
+        refused('wrong_state', new RegExp(`VM twice is stopped on host alpha, where the manager has it, and it is ${state} on host bravo`)),
+      );
+      assert.equal(site.alpha.host.vms.get('twice')?.state, 'stopped');
+    }
+    const shown = await site.client.getVm({ params });
+    assert.deepEqual(
+      shown.found.map(({ host, state }) => [host, state]),
+      [
+        ['alpha', 'stopped'],
+        ['bravo', 'in-doubt'],
+      ],
+    );
+    assert.match(shown.problem ?? '', /found on more than one host/);
+    site.bravo.host.vms.delete('twice');
+    assert.equal((await site.client.startVm({ params })).state, 'running');
+    assert.equal((await site.client.getVm({ params })).problem, undefined);
+    await site.client.stopVm({ params, body: { force: true } });
+    await site.client.removeVm({ params });
+  });
 });
