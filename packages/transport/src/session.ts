@@ -295,8 +295,7 @@ export class Session {
       this.#early.delete(channel);
       this.#attach(channel, early);
     }
-    if (this.#confirmedChannels.size < channels) return;
-    // No hello is left to do, so nobody needs the keys of hellos.
+    if (this.#confirmedChannels.size < channels) return; // else no hello is left to do, so nobody needs the keys of hellos
     this.#pool.gate.post({ kind: 'forget-keys', session: this.number });
     this.#confirmed.reach();
   }
@@ -369,10 +368,10 @@ export class Session {
       else this.fail(new TransportError('record', 'RUNNING came from the source, which never says it'));
     } else if (type === recordType.grant) {
       const grant = this.role === 'destination' ? decodeGrant(Buffer.from(payload), this.attempt.channels) : undefined;
-      if (grant?.postcopy && !this.attempt.limits.postcopy) {
-        this.fail(new TransportError('record', 'GRANT is by post-copy, which was not ordered'));
-      } else if (grant) this.#handlers.control({ type: 'grant', grant, at });
-      else this.fail(new TransportError('record', 'GRANT is malformed, or came from the destination'));
+      const ordered = !grant?.postcopy || this.attempt.limits.postcopy;
+      if (grant && ordered) this.#handlers.control({ type: 'grant', grant, at });
+      else
+        this.fail(new TransportError('record', 'GRANT is malformed, by post-copy without an order for it, or came from the destination'));
     }
   }
 
@@ -399,5 +398,4 @@ export class Session {
   }
 }
 
-/** ABORTED has this long to leave before the connection is closed under it. */
-const abortGraceMs = 300;
+const abortGraceMs = 300; // for ABORTED to leave before the connection is closed under it

@@ -32,9 +32,8 @@ export class CopyLimits {
 
   /** Configures a QEMU that is about to migrate. */
   async apply(monitor: Monitor, multifdChannels: number): Promise<void> {
-    const { downtimeMs, maxThrottlePercent } = this.#limits;
     const bandwidthBytesPerSecond = this.#bandwidth;
-    await configureMigration(monitor, { role: 'source', multifdChannels, bandwidthBytesPerSecond, downtimeMs, maxThrottlePercent });
+    await configureMigration(monitor, { ...this.#limits, role: 'source', multifdChannels, bandwidthBytesPerSecond });
     this.#monitor = monitor;
     if (this.#bandwidth !== bandwidthBytesPerSecond) await setBandwidth(monitor, this.#bandwidth);
   }

@@ -12,7 +12,7 @@ import {
   type SettleRequest,
   type Verdict,
 } from '@sealift/contract';
-import { announceSelf, configureMigration, cont, type Monitor, queryMigration, queryRunState, startIncoming } from '@sealift/hypervisor';
+import { announceSelf, configureMigration, type Monitor, queryMigration, queryRunState, startIncoming } from '@sealift/hypervisor';
 import { formatAddress, type Grant, type Session } from '@sealift/transport';
 import type { Logger } from 'pino';
 import {
@@ -28,8 +28,11 @@ import { Settlement } from '../settlement/settlement.ts';
 import { lastWords } from '../vms/power.ts';
 import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
+import type { Stage } from './breakpoints.ts';
 import { refusedAtDestination } from './journal-refused.ts';
+import { letRun } from './let-run.ts';
 import { destinationPhase } from './phases.ts';
+import { endVm, findOutWhatIsMissing, takingPostcopy } from './postcopy.ts';
 import { Report } from './report.ts';
 import { destinationHasDecided, destinationVerdict, Resolution, undecidable } from './resolution.ts';
 import { resultOf } from './result.ts';
@@ -126,7 +129,7 @@ export class Incoming implements Side {
 
   cancel(): void {
     const { at } = this.#machine.state;
-    if (at === 'running' || at === 'returning') throw tooLateToCancel(this.vmName, this.#identity);
+    if (at === 'running' || at === 'arriving' || at === 'losing' || at === 'returning') throw tooLateToCancel(this.vmName, this.#identity);
     this.#machine.dispatch({ type: 'cancel', failure: cancelled });
   }
 
@@ -146,7 +149,7 @@ export class Incoming implements Side {
   async resolve(keep: Keep): Promise<AttemptReport> {
     const { state } = this.#machine;
     if (destinationHasDecided(state, keep)) return this.report.value;
-    if (keep === 'source') {
+    if (keep === 'source' && state.at !== 'arriving' && state.at !== 'losing') {
       this.#vm ??= this.#workplace.host.vms.find(this.vmName);
       await this.#resolution.wait(() => this.#machine.dispatch({ type: 'drop' }));
     } else if (state.at === 'returning') this.#machine.dispatch({ type: 'keep' });
@@ -171,13 +174,14 @@ export class Incoming implements Side {
     const socket = path.join(directory, 'in');
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const { monitor } = vm;
-    const { bandwidthBytesPerSecond, downtimeMs, maxThrottlePercent } = spec.limits;
-    const settings = { multifdChannels: multifdChannels(spec), bandwidthBytesPerSecond, downtimeMs, maxThrottlePercent };
-    await configureMigration(monitor, { ...settings, role: 'destination' });
+    const settings = { ...spec.limits, multifdChannels: multifdChannels(spec), role: 'destination' } as const;
+    await configureMigration(monitor, settings).catch(takingPostcopy(spec, this.vmName));
     this.#stopListening = monitor.onEvent((event) => {
       if (event.name !== 'MIGRATION') return;
-      if (event.data.status === 'completed') void this.#loaded(monitor);
-      else if (event.data.status === 'failed') void this.#qemuFailed(monitor);
+      const { status } = event.data;
+      if (status === 'completed') void this.#loaded(monitor, 'loaded');
+      else if (status === 'postcopy-active') void this.#loaded(monitor, 'drawing');
+      else if (status === 'failed' || status === 'postcopy-paused') void this.#qemuFailed(monitor);
     });
     await this.#workplace.breakpoints.at('preparing', spec.migration);
     await startIncoming(monitor, socket);
@@ -218,8 +222,20 @@ export class Incoming implements Side {
       case 'journal':
         await this.#journal(effect);
         return;
-      case 'find-out':
-        await this.#findOut(effect.runState);
+      case 'find-out': {
+        const told = effect.postcopy && this.#vm && (await findOutWhatIsMissing(this.#vm));
+        if (told) this.#machine.dispatch(told);
+        else await this.#findOut(effect.runState);
+        return;
+      }
+      case 'say-running':
+        clearTimeout(this.#timer);
+        this.#session?.running();
+        if (this.#vm) await this.#announce(this.#vm);
+        return;
+      case 'end-vm':
+        if (this.#vm) await endVm(this.#vm, host.vms, this.#log);
+        this.#machine.dispatch({ type: 'discarded' });
         return;
       case 'run':
         await this.#run(effect.runState);
@@ -240,11 +256,11 @@ export class Incoming implements Side {
     }
   }
 
-  async #journal({ step, required, runState, outcome, resolved }: Extract<DestinationEffect, { type: 'journal' }>): Promise<void> {
+  async #journal({ step, required, ...more }: Extract<DestinationEffect, { type: 'journal' }>): Promise<void> {
     try {
-      const more = { ...(runState && { runState }), ...(outcome && { outcome }), ...(resolved && { resolved }) };
-      this.#record(step, { ...more, ...(this.#peerKnows && { heard: true }) });
-      if (resolved) this.#superseded();
+      const { type: _, ...said } = more;
+      this.#record(step, { ...said, ...(this.#peerKnows && { heard: true }) });
+      if (more.resolved) this.#superseded();
     } catch (error) {
       this.#resolution.failed(error);
       if (required) throw error;
@@ -292,11 +308,11 @@ export class Incoming implements Side {
   }
 
   /** QEMU has heard everything. Its state is `paused` at once; the loop is for versions that take a moment. */
-  async #loaded(monitor: Monitor): Promise<void> {
+  async #loaded(monitor: Monitor, what: 'loaded' | 'drawing'): Promise<void> {
     try {
       while ((await queryRunState(monitor)) === 'inmigrate') await sleep(1);
       await this.#workplace.breakpoints.at('loaded', this.#identity.migration);
-      this.#machine.dispatch({ type: 'loaded' });
+      this.#machine.dispatch({ type: what });
     } catch (error) {
       this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
     }
@@ -309,30 +325,9 @@ export class Incoming implements Side {
   }
 
   async #run(runState: RunState): Promise<void> {
-    const vm = this.#vm;
-    await this.#workplace.breakpoints.at('recorded', this.#identity.migration);
-    if (vm?.pid === undefined || vm.link?.gone) {
-      const failure: Failure = { code: 'hypervisor', message: "the VM's QEMU ended at the destination before it ran; see its log" };
-      this.#machine.dispatch({ type: 'would-not-run', failure });
-      return;
-    }
-    try {
-      // Repeated after a restart, when it may run already.
-      if (runState === 'running' && (await queryRunState(vm.monitor)) !== 'running') await cont(vm.monitor);
-      await this.#workplace.breakpoints.at('running', this.#identity.migration);
-      this.#machine.dispatch({ type: 'runs' });
-    } catch (error) {
-      await this.#wouldNotRun(vm, failureOf(error, 'hypervisor'));
-    }
-  }
-
-  /** Giving it back is safe only while it has never run here: QEMU says so itself, or it is kept. */
-  async #wouldNotRun(vm: Vm, failure: Failure): Promise<void> {
-    const state = await queryRunState(vm.monitor).catch(() => undefined);
-    this.#log.error({ failure, state }, 'QEMU did not run the VM');
-    if (state === 'paused') this.#machine.dispatch({ type: 'would-not-run', failure });
-    else if (state !== undefined) this.#machine.dispatch({ type: 'runs' });
-    else this.#machine.dispatch({ type: 'vm-gone' });
+    const hold = (stage: Stage) => this.#workplace.breakpoints.at(stage, this.#identity.migration);
+    await hold('recorded');
+    this.#machine.dispatch(await letRun(this.#vm, runState, () => hold('running'), this.#log));
   }
 
   async #settleIn(): Promise<void> {
@@ -342,7 +337,7 @@ export class Incoming implements Side {
     this.#session?.running();
     const vm = this.#vm;
     if (!vm) return;
-    await announceSelf(vm.monitor).catch((error: unknown) => this.#log.warn({ err: error }, 'the network was not told where the VM is'));
+    await this.#announce(vm);
     await this.#cpu.sample();
     // The VM runs here, and an agent that starts again must not take it for one that never came.
     await insist(
@@ -351,6 +346,10 @@ export class Incoming implements Side {
     );
     if (this.#session) this.#peerKnows = await closeSession(this.#session, this.#log);
     await removeDirectory(host, this.#identity.migration);
+  }
+
+  async #announce(vm: Vm): Promise<void> {
+    await announceSelf(vm.monitor).catch((error: unknown) => this.#log.warn({ err: error }, 'the network was not told where the VM is'));
   }
 
   async #discard(): Promise<void> {
@@ -387,7 +386,7 @@ export class Incoming implements Side {
     this.#resolution.done();
   }
 
-  #record(step: DestinationStep, more: Pick<DestinationRecord, 'runState' | 'outcome' | 'resolved' | 'heard'> = {}): void {
+  #record(step: DestinationStep, more: Pick<DestinationRecord, 'runState' | 'outcome' | 'resolved' | 'postcopy' | 'heard'> = {}): void {
     const { migration, attempt, expiresAt, peer } = this.#identity;
     const record: DestinationRecord = { role: 'destination', step, migration, attempt, expiresAt, peer, vm: this.vmName, ...more };
     this.#workplace.host.journal.append(record);

@@ -219,7 +219,7 @@ class Book implements Attempts {
       const side = new Outgoing(this.#workplace, record, { name: record.vm, vm, runState: record.runState }, state);
       return { side, begin: () => side.resume(effects) };
     }
-    const { state, effects } = destinationRestart(record.step, record.runState, record.outcome);
+    const { state, effects } = destinationRestart(record.step, record.runState, record.outcome, record.postcopy);
     // From RUN on it is this host's; it may have been adopted just before the agent went down.
     const here = vm?.incoming === record.migration || (record.step === 'run' && vm?.incoming === undefined) ? vm : undefined;
     const side = new Incoming(this.#workplace, record, { name: record.vm, vm: here }, state);

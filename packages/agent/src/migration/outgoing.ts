@@ -1,7 +1,6 @@
 /** An attempt at its source: drives QEMU and the channels as handover/source.ts decides. */
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type AttemptReport,
   type Keep,
@@ -25,19 +24,18 @@ import { CopyLimits, checkDeadline, noLimitsLeft } from './copy-limits.ts';
 import { GuestWatch } from './guest-watch.ts';
 import { refusedAtSource } from './journal-refused.ts';
 import { sourcePhase } from './phases.ts';
+import { PostcopyCopy } from './postcopy.ts';
 import { ProgressMeter } from './progress.ts';
 import { Report } from './report.ts';
 import { Resolution, sourceHasDecided, sourceVerdict, undecidable } from './resolution.ts';
 import { sourceResult } from './result.ts';
-import { resumeAtSource } from './resume.ts';
+import { insistOnResuming } from './resume.ts';
 import {
   type AttemptIdentity,
   cancelled,
   closeSession,
   directoryOf,
   failureOf,
-  firstRetryMs,
-  longestRetryMs,
   QemuCpu,
   removeDirectory,
   type Side,
@@ -72,6 +70,7 @@ export class Outgoing implements Side {
   #meter: ProgressMeter | undefined;
   #limits: CopyLimits | undefined;
   #lookedAt = 0;
+  #postcopy: PostcopyCopy | undefined;
   #guest: GuestWatch | undefined;
   #deadline: NodeJS.Timeout | undefined;
   #ticker: NodeJS.Timeout | undefined;
@@ -160,7 +159,7 @@ export class Outgoing implements Side {
 
   cancel(): void {
     const { at } = this.#machine.state;
-    if (at === 'granted' || at === 'in-doubt' || at === 'releasing') throw tooLateToCancel(this.vmName, this.#identity);
+    if (at === 'granted' || at === 'feeding' || at === 'in-doubt' || at === 'releasing') throw tooLateToCancel(this.vmName, this.#identity);
     this.#machine.dispatch({ type: 'cancel', failure: cancelled });
   }
 
@@ -213,6 +212,10 @@ export class Outgoing implements Side {
       case 'grant':
         this.#session?.grant({ runState: this.#runState, totals: effect.totals, diskWrites: [] });
         return;
+      case 'grant-postcopy':
+        if (this.#postcopy) this.#postcopy.granted = true;
+        this.#session?.grant({ runState: this.#runState, postcopy: true, totals: [{ records: 0, bytes: 0 }], diskWrites: [] });
+        return;
       case 'say-aborted':
         this.#session?.sayAborted();
         return;
@@ -235,7 +238,8 @@ export class Outgoing implements Side {
         this.#vm?.setMoving('in-doubt', this.#identity.migration);
         this.#settlement.start((verdict) => this.#hear(verdict));
         // Where it was another channel that failed, RUNNING or ABORTED still comes on channel 0, if it comes at all.
-        this.#deadline = setTimeout(() => void this.#session?.drop(), lastWordMs);
+        // After a grant by post-copy QEMU's sockets have to stand: it could not run the VM again without them.
+        if (!this.#postcopy?.granted) this.#deadline = setTimeout(() => void this.#session?.drop(), lastWordMs);
         return;
     }
   }
@@ -255,10 +259,11 @@ export class Outgoing implements Side {
     );
   }
 
-  async #journal({ step, outcome, resolved }: Extract<SourceEffect, { type: 'journal' }>): Promise<void> {
+  async #journal({ step, outcome, resolved, postcopy }: Extract<SourceEffect, { type: 'journal' }>): Promise<void> {
     try {
       if (step === 'granted' && this.#guest) this.#runState = await this.#guest.runState();
-      this.#record(step, { ...(outcome && { outcome }), ...(resolved && { resolved }), ...(this.#peerKnows && { heard: true }) });
+      const more = { ...(outcome && { outcome }), ...(resolved && { resolved }), ...(postcopy && { postcopy }) };
+      this.#record(step, { ...more, ...(this.#peerKnows && { heard: true }) });
     } catch (error) {
       this.#resolution.failed(error);
       // The record before these leads to the same.
@@ -287,6 +292,7 @@ export class Outgoing implements Side {
     this.#guest = new GuestWatch(monitor, this.#runState, this.#names, (failure) => this.#machine.dispatch({ type: 'failed', failure }));
     this.#stopListening = monitor.onEvent((event) => this.#heard(event));
     if (!(await this.#guest.begin())) return;
+    if (spec.limits.postcopy) this.#postcopy = new PostcopyCopy(monitor, this.#log);
     await startOutgoing(monitor, socket);
     this.#ticker = setInterval(() => void this.#tick(), progressMs);
   }
@@ -297,8 +303,8 @@ export class Outgoing implements Side {
     if (event.name !== 'MIGRATION') return;
     const { status } = event.data;
     if (status === 'pre-switchover') void this.#preSwitchover();
-    else if (status === 'completed') this.#machine.dispatch({ type: status });
-    else if (status === 'failed') void this.#qemuFailed();
+    else if (status === 'completed' || status === 'postcopy-active') this.#machine.dispatch({ type: status });
+    else if (status === 'failed' || status === 'postcopy-paused') void this.#qemuFailed();
   }
 
   async #preSwitchover(): Promise<void> {
@@ -320,23 +326,14 @@ export class Outgoing implements Side {
       return;
     }
     const before = (await this.#guest?.before()) ?? this.#runState;
-    // As often as it takes: whoever waits for the VM waits for this, and nobody else may run it.
-    for (let wait = firstRetryMs; ; wait = Math.min(wait * 2, longestRetryMs)) {
-      try {
-        await resumeAtSource(vm.monitor, before, this.#guest?.stoppedAt !== undefined);
-        break;
-      } catch (error) {
-        this.#log.error({ err: error }, 'the VM could not be let run again at the source yet');
-        if ((await Promise.race([vm.exited.then(() => 'gone'), sleep(wait, 'again', { ref: false })])) === 'gone') return;
-      }
-    }
-    this.#machine.dispatch({ type: 'resumed' });
+    this.#machine.dispatch({ type: await insistOnResuming(vm, before, this.#guest?.stoppedAt !== undefined, this.#log) });
   }
 
   #changed(state: SourceState): void {
     // The deadline is the grant's: the VM stands still meanwhile, and whoever holds the last bytes up must not keep it so.
     if (state.at === 'switching') clearInterval(this.#ticker);
     else if (state.at !== 'opening' && state.at !== 'copying') this.#stopTimers();
+    if (state.at === 'feeding') this.#ticker = setInterval(() => void this.#tick(), progressMs);
     if (state.at !== 'in-doubt') this.#settlement.stop();
     if (state.at === 'ended') return; // told when everything is done, see #finish
     const phase = sourcePhase(state);
@@ -351,10 +348,12 @@ export class Outgoing implements Side {
     if (now - this.#lookedAt < leastProgressMs) return;
     this.#lookedAt = now;
     const state = await queryMigration(this.#monitor()).catch(() => undefined);
-    if (this.#machine.state.at !== 'copying' || !state) return;
-    const progress = this.#meter?.sample('copying', state);
+    const { at } = this.#machine.state;
+    if ((at !== 'copying' && at !== 'feeding') || !state) return;
+    const progress = this.#meter?.sample(at === 'copying' ? at : 'releasing', state);
     if (!progress) return;
     this.report.update({ progress });
+    if (at === 'feeding' || (await this.#postcopy?.look(state))) return;
     const failure = await this.#limits?.look(state, progress).catch((error: unknown) => {
       this.#log.warn({ err: error }, 'QEMU did not take the new switch-over budget');
     });
@@ -380,7 +379,7 @@ export class Outgoing implements Side {
     this.report.update({ phase, ...(progress && { progress }), ...(result && { result }), ...(failure && { failure }) });
   }
 
-  #record(step: SourceStep, more: Pick<SourceRecord, 'outcome' | 'resolved' | 'heard'> = {}): void {
+  #record(step: SourceStep, more: Pick<SourceRecord, 'outcome' | 'resolved' | 'postcopy' | 'heard'> = {}): void {
     const { migration, attempt, expiresAt, peer } = this.#identity;
     const vm = this.vmName;
     const record: SourceRecord = { role: 'source', step, migration, attempt, expiresAt, peer, vm, runState: this.#runState, ...more };

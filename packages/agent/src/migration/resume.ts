@@ -5,18 +5,48 @@ import {
   announceSelf,
   cancelMigration,
   cont,
+  killQemu,
   type MigrationStatus,
   type Monitor,
   QmpError,
   queryMigration,
   queryRunState,
 } from '@sealift/hypervisor';
+import type { Logger } from 'pino';
 import type { RunState } from '../handover/records.ts';
+import type { Vm } from '../vms/vm.ts';
+import { firstRetryMs, longestRetryMs } from './side.ts';
 
 const cancelMs = 10_000;
 /** Cancelling takes a few milliseconds unless it was missed. */
 const nudgeMs = 100;
 const resumeMs = 30_000;
+
+/**
+ * {@link resumeAtSource} as often as it takes: whoever waits for the VM waits for this, and nobody else may run it.
+ *
+ * @returns `vm-gone` also where QEMU lost its socket in post-copy: it can run the VM no more (7.2), and is ended
+ */
+export async function insistOnResuming(vm: Vm, before: RunState | 'off', stopped: boolean, log: Logger): Promise<'resumed' | 'vm-gone'> {
+  for (let wait = firstRetryMs; ; wait = Math.min(wait * 2, longestRetryMs)) {
+    try {
+      const { status } = await queryMigration(vm.monitor);
+      if (stranded.includes(status) && vm.process) {
+        log.error({ status }, 'the VM cannot be let run again: its QEMU lost its sockets after a grant by post-copy');
+        await killQemu(vm.process);
+        await vm.exited;
+        return 'vm-gone';
+      }
+      await resumeAtSource(vm.monitor, before, stopped);
+      return 'resumed';
+    } catch (error) {
+      log.error({ err: error }, 'the VM could not be let run again at the source yet');
+      if ((await Promise.race([vm.exited.then(() => 'gone'), sleep(wait, 'again', { ref: false })])) === 'gone') return 'vm-gone';
+    }
+  }
+}
+
+const stranded: readonly MigrationStatus[] = ['postcopy-paused', 'postcopy-recover', 'postcopy-recover-setup'];
 
 /**
  * Cancels QEMU's migration where one goes on and lets the guest run again if it ran. May be repeated.
@@ -27,7 +57,7 @@ const resumeMs = 30_000;
  * @param stopped whether the guest's vCPUs stood still meanwhile, so that the network should hear of it again
  * @throws SealiftError `hypervisor` where QEMU does not let the guest run; QmpError
  */
-export async function resumeAtSource(monitor: Monitor, before: RunState | 'off', stopped: boolean): Promise<void> {
+async function resumeAtSource(monitor: Monitor, before: RunState | 'off', stopped: boolean): Promise<void> {
   // While it sends the last of a stopped VM it is about to complete, and QEMU 7.2 can hang for good when it is cancelled just then with multifd.
   // Completed is as good as cancelled: the VM was never granted.
   const { status } = await queryMigration(monitor);

@@ -1,0 +1,89 @@
+/** Post-copy, as far as QEMU and the VM's place at a host are concerned; what it means for the handover is in handover/postcopy.ts. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type MigrationSpec, SealiftError } from '@sealift/contract';
+import { killQemu, type MigrationState, type Monitor, QmpError, queryMigration, queryRunState, startPostcopy } from '@sealift/hypervisor';
+import type { Logger } from 'pino';
+import type { DestinationEvent } from '../handover/destination.ts';
+import type { Failure } from '../handover/records.ts';
+import type { VmHost } from '../vms/host.ts';
+import type { Vm } from '../vms/vm.ts';
+import { insist } from './side.ts';
+
+/** A copy at its source that may end by post-copy. */
+export class PostcopyCopy {
+  readonly #monitor: Monitor;
+  readonly #log: Logger;
+  #started = false;
+  granted = false;
+
+  constructor(monitor: Monitor, log: Logger) {
+    this.#monitor = monitor;
+    this.#log = log;
+  }
+
+  /** It has gone over all of memory once: what is left is what was written to meanwhile. @returns whether it needs no other end any more */
+  async look({ status, ram }: MigrationState): Promise<boolean> {
+    if (this.#started || status !== 'active' || !ram || ram.passes < 2) return this.#started;
+    this.#started = true;
+    try {
+      this.#log.info({ remaining: ram.remaining }, 'the rest of the memory goes by post-copy');
+      await startPostcopy(this.#monitor);
+    } catch (error) {
+      this.#log.warn({ err: error }, 'QEMU did not begin with post-copy; tried again');
+      this.#started = false;
+    }
+    return this.#started;
+  }
+}
+
+/** Says of a QEMU that refused its settings what may be the matter with its host. @returns what throws it */
+export function takingPostcopy({ limits, destination }: MigrationSpec, vm: string): (error: unknown) => never {
+  return (error) => {
+    if (!limits.postcopy || !(error instanceof QmpError) || error.code !== 'command') throw error;
+    const message =
+      `host ${destination.name} cannot take VM ${vm} by post-copy: its QEMU says ${JSON.stringify(error.message)}. QEMU needs userfaultfd for it: ` +
+      'run the agent as root, or set vm.unprivileged_userfaultfd=1 there. Or order the migration without post-copy';
+    throw new SealiftError('incompatible', message, { cause: error });
+  };
+}
+
+const restarted: Failure = {
+  code: 'internal',
+  message: "the destination's agent ended before all of the VM's memory was there, and its channels with it",
+};
+
+/**
+ * After a restart with RUN by post-copy in the journal.
+ *
+ * @returns what came of the VM where pages are missing, for good; undefined where none is, or its QEMU is gone
+ */
+export async function findOutWhatIsMissing(vm: Vm): Promise<DestinationEvent | undefined> {
+  for (;;) {
+    if (vm.pid === undefined || vm.link?.gone) return undefined;
+    try {
+      const { status } = await queryMigration(vm.monitor);
+      if (status === 'completed') return undefined;
+      return { type: (await queryRunState(vm.monitor)) === 'paused' ? 'would-not-run' : 'failed', failure: restarted };
+    } catch {
+      // It must be known: only a VM that never ran here is given back. Its QEMU is reached again, or goes.
+      await sleep(250);
+    }
+  }
+}
+
+/** Ends a VM that ran here and cannot run on: it stays this host's, off, to be started again from its disks. */
+export async function endVm(vm: Vm, host: VmHost, log: Logger): Promise<void> {
+  log.error('the VM has lost memory that was still at the source: it is ended');
+  const { process } = vm;
+  if (process) {
+    await insist(
+      () => killQemu(process),
+      (error) => log.error({ err: error }, 'the QEMU of a VM that has lost its memory is still there'),
+    );
+    await vm.exited;
+  }
+  await insist(
+    () => host.adoptIncoming(vm),
+    (error) => log.error({ err: error }, "the VM's definition cannot be saved yet"),
+  );
+}
