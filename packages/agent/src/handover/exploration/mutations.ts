@@ -106,6 +106,18 @@ export const mutations: readonly Mutation[] = [
     rules: without('granted'),
   },
   {
+    rule: 'the source takes nothing back where the journal does not take it',
+    broken: 'the source resumes all the same, and does not know of it after a restart',
+    rules: without('resuming'),
+    options: careful,
+  },
+  {
+    rule: 'the source releases nothing where the journal does not take it',
+    broken: 'the source releases all the same, and does not know of it after a restart',
+    rules: without('released'),
+    options: careful,
+  },
+  {
     rule: 'the destination runs only with a grant',
     broken: 'the destination runs what has arrived and is loaded',
     rules: destinationBut((state, event) => {
