@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Host, type Migration, SealiftError } from '@sealift/contract';
-import { FakeManager } from '../testing/fake-manager.ts';
+import { eventsOf, FakeManager } from '../testing/fake-manager.ts';
 import { type Running, sealift, start } from '../testing/run.ts';
 import { copying, host, ordered, silentHost, vm } from '../testing/samples.ts';
 import { resolutionLines, riskLines, standingLine } from './resolution-words.ts';
@@ -137,4 +137,34 @@ test('limits are set while it runs, in the units of the contract', async () => {
   );
   const nothing = await sealift(manager.url, ...set);
   assert.deepEqual([nothing.status, nothing.stderr], [2, 'sealift: say what is to change: --bandwidth SIZE, --deadline SECONDS\n']);
+});
+
+test('who watches is told what in doubt means and what to do, and where the VM is in the end', async () => {
+  await using manager = await FakeManager.start({
+    watchMigration: () => eventsOf(copying, { ...copying, phase: 'in-doubt' }, { ...copying, phase: 'in-doubt' }, decided),
+    getVm: () => ({ ...vm, problem: 'bravo has not heard' }),
+  });
+  const { status, stdout, stderr } = await sealift(manager.url, 'migration', 'watch', ordered.id);
+  assert.equal(status, 7);
+  assert.equal(stderr.match(/demo is in doubt: handed over by alpha, which does not know whether bravo runs it/g)?.length, 1);
+  assert.match(stderr, new RegExp(`sealift migration resolve ${ordered.id} --keep source|destination`));
+  assert.match(stderr, /IN DOUBT: settled as soon as both hosts answer/);
+  assert.match(stdout, /demo is alpha's.*\n(?:.*\n)*Now: demo is running on alpha\nbravo has not heard\n$/);
+});
+
+test('where hosts and manager disagree is said below the list, with the VM and with the host', async () => {
+  const twice = { ...vm, problem: 'demo was found on two hosts', found: [...vm.found, { host: 'bravo', state: 'paused' as const }] };
+  await using manager = await FakeManager.start({
+    listVms: () => [twice],
+    listHosts: () => [host, { ...silentHost, unknownVms: ['stray'] }],
+    getVm: () => twice,
+    getHost: () => ({ ...host, unknownVms: ['stray'] }),
+  });
+  const listed = await sealift(manager.url, 'vm', 'ls');
+  assert.match(listed.stdout, /^demo +alpha +running \(!\)/m);
+  assert.equal(listed.stderr, '(!) demo was found on two hosts\n(!) host bravo has VMs that the manager does not know: stray\n');
+  const shown = (await sealift(manager.url, 'vm', 'show', 'demo')).stdout;
+  assert.match(shown, /^PROBLEM +demo was found on two hosts$/m);
+  assert.match(shown, /^found on +alpha \(running, pid 4711\); bravo \(paused\)$/m);
+  assert.match((await sealift(manager.url, 'host', 'show', 'alpha')).stdout, /^UNKNOWN +the manager does not know stray/m);
 });

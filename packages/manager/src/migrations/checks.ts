@@ -21,17 +21,22 @@ export function checkPlan(plan: Plan): void {
   checkMachine(definition, to);
   checkVersions(plan);
   if (to.vms.some((vm) => vm.definition.name === definition.name)) {
-    throw new SealiftError('already_exists', `host ${to.name} already has a VM ${definition.name}; ${from.name}'s cannot move there`);
+    const message = `host ${to.name} already has a VM ${definition.name}; ${from.name}'s cannot move there. See sealift vm show ${definition.name}`;
+    throw new SealiftError('already_exists', message);
   }
   checkRoom(definition, to);
 }
 
 function checkState({ definition: { name }, from }: Plan): void {
   const vm = from.vms.find((each) => each.definition.name === name);
-  if (!vm) throw new SealiftError('wrong_state', `VM ${name} is not to be found on host ${from.name}, where it should be`);
+  if (!vm) {
+    const message = `VM ${name} is not to be found on host ${from.name}, where the manager has it. See where it is: sealift vm show ${name}`;
+    throw new SealiftError('wrong_state', message);
+  }
   if (vm.state === 'running' || vm.state === 'paused') return;
-  const advice = vm.state === 'stopped' || vm.state === 'crashed' ? '; only a running VM can be moved, so start it first' : '';
-  throw new SealiftError('wrong_state', `VM ${name} is ${vm.state}${advice}`, { details: { state: vm.state } });
+  const off = vm.state === 'stopped' || vm.state === 'crashed';
+  const advice = off ? 'only a running VM can be moved, so start it first' : `see what it waits for: sealift vm show ${name}`;
+  throw new SealiftError('wrong_state', `VM ${name} is ${vm.state} on host ${from.name}; ${advice}`, { details: { state: vm.state } });
 }
 
 function checkDisks({ name, disks }: VmDefinition): void {
