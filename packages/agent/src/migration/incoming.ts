@@ -12,7 +12,7 @@ import {
   type SettleRequest,
   type Verdict,
 } from '@sealift/contract';
-import { announceSelf, configureMigration, type Monitor, queryMigration, queryRunState, startIncoming } from '@sealift/hypervisor';
+import { configureMigration, type Monitor, queryMigration, queryRunState, startIncoming } from '@sealift/hypervisor';
 import { formatAddress, type Grant, type Session } from '@sealift/transport';
 import type { Logger } from 'pino';
 import {
@@ -30,7 +30,7 @@ import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
 import type { Stage } from './breakpoints.ts';
 import { refusedAtDestination } from './journal-refused.ts';
-import { letRun } from './let-run.ts';
+import { announce, letRun } from './let-run.ts';
 import { destinationPhase } from './phases.ts';
 import { endVm, findOutWhatIsMissing, takingPostcopy } from './postcopy.ts';
 import { Report } from './report.ts';
@@ -38,6 +38,7 @@ import { destinationHasDecided, destinationVerdict, Resolution, undecidable } fr
 import { resultOf } from './result.ts';
 import {
   type AttemptIdentity,
+  asked,
   cancelled,
   closeSession,
   directoryOf,
@@ -291,7 +292,7 @@ export class Incoming implements Side {
       this.#machine.dispatch({ type: 'vm-gone' });
       return;
     }
-    const state = await queryRunState(vm.monitor).catch(() => undefined);
+    const state = await asked(() => queryRunState(vm.monitor));
     // A VM that was paused does not show whether it was let go; asking does no harm. One that was ended by its guest has run.
     if (state !== undefined && state !== 'paused' && runState === 'running') {
       this.#machine.dispatch({ type: 'runs' });
@@ -337,7 +338,7 @@ export class Incoming implements Side {
     this.#session?.running();
     const vm = this.#vm;
     if (!vm) return;
-    await this.#announce(vm);
+    await announce(vm, this.#log);
     await this.#cpu.sample();
     // The VM runs here, and an agent that starts again must not take it for one that never came.
     await insist(
@@ -346,10 +347,6 @@ export class Incoming implements Side {
     );
     if (this.#session) this.#peerKnows = await closeSession(this.#session, this.#log);
     await removeDirectory(host, this.#identity.migration);
-  }
-
-  async #announce(vm: Vm): Promise<void> {
-    await announceSelf(vm.monitor).catch((error: unknown) => this.#log.warn({ err: error }, 'the network was not told where the VM is'));
   }
 
   async #discard(): Promise<void> {

@@ -27,7 +27,7 @@ import { notBegun } from './journal-refused.ts';
 import { KeyOffers } from './keys.ts';
 import { Outgoing } from './outgoing.ts';
 import { isFinal } from './report.ts';
-import { removeDirectory, type Side, type Workplace } from './side.ts';
+import { asked, removeDirectory, type Side, type Workplace } from './side.ts';
 import { checkSpec } from './spec.ts';
 
 /** Ended attempts that are still answered for by their full report. */
@@ -206,7 +206,7 @@ class Book implements Attempts {
   /** A VM that still carries the mark of a migration, although the journal has no unfinished one of it. */
   async #recoverStray(vm: Vm): Promise<void> {
     // It came, and the mark could not be taken off; or the journal was moved away, and it runs all the same.
-    const runs = vm.pid !== undefined && (await queryRunState(vm.monitor).catch(() => undefined)) === 'running';
+    const runs = vm.pid !== undefined && (await asked(() => queryRunState(vm.monitor))) === 'running';
     this.#host.log.warn({ vm: vm.name, migration: vm.incoming, runs }, 'a VM was left by a migration that is over; kept where it runs');
     await (runs ? this.#host.vms.adoptIncoming(vm) : this.#host.vms.discard(vm));
   }

@@ -1,10 +1,13 @@
-/** Letting a VM run that has come: what QEMU makes of it. */
-import { cont, queryRunState } from '@sealift/hypervisor';
+/** Letting a VM run that has come: what QEMU makes of it, and who is told. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { announceSelf, cont, queryRunState } from '@sealift/hypervisor';
 import type { Logger } from 'pino';
 import type { DestinationEvent } from '../handover/destination.ts';
 import type { Failure, RunState } from '../handover/records.ts';
 import type { Vm } from '../vms/vm.ts';
-import { failureOf } from './side.ts';
+import { asked, failureOf } from './side.ts';
+
+const askAgainMs = 50;
 
 /** @param running called once it runs, and before anybody is told */
 export async function letRun(vm: Vm | undefined, runState: RunState, running: () => Promise<void>, log: Logger): Promise<DestinationEvent> {
@@ -24,10 +27,23 @@ export async function letRun(vm: Vm | undefined, runState: RunState, running: ()
   }
 }
 
-/** Giving it back is safe only while it has never run here: QEMU says so itself, or it is kept. */
+/** Giving it back is safe only while it has never run here: QEMU says so itself, or it is kept. One that does not answer is asked until it does, or is gone. */
 async function wouldNotRun(vm: Vm, failure: Failure, log: Logger): Promise<DestinationEvent> {
-  const state = await queryRunState(vm.monitor).catch(() => undefined);
-  log.error({ failure, state }, 'QEMU did not run the VM');
-  if (state === 'paused') return { type: 'would-not-run', failure };
-  return { type: state === undefined ? 'vm-gone' : 'runs' };
+  log.error({ failure }, 'QEMU did not run the VM');
+  while (vm.pid !== undefined && !vm.link?.gone) {
+    try {
+      return (await queryRunState(vm.monitor)) === 'paused' ? { type: 'would-not-run', failure } : { type: 'runs' };
+    } catch {
+      await sleep(askAgainMs);
+    }
+  }
+  return { type: 'vm-gone' };
+}
+
+/** Tells the network where the VM is now. Where QEMU does not, or is gone already, what follows is to be done all the same. */
+export async function announce(vm: Vm, log: Logger): Promise<void> {
+  await asked(
+    () => announceSelf(vm.monitor),
+    (error) => log.warn({ err: error }, 'the network was not told where the VM is'),
+  );
 }

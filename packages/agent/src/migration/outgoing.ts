@@ -32,6 +32,7 @@ import { sourceResult } from './result.ts';
 import { insistOnResuming } from './resume.ts';
 import {
   type AttemptIdentity,
+  asked,
   cancelled,
   closeSession,
   directoryOf,
@@ -313,7 +314,7 @@ export class Outgoing implements Side {
   }
 
   async #qemuFailed(): Promise<void> {
-    const said = await queryMigration(this.#monitor()).catch(() => undefined);
+    const said = await asked(() => queryMigration(this.#monitor()));
     const message = `QEMU's migration failed${said?.error ? `: ${said.error}` : ''}; the VM runs on at the source`;
     this.#machine.dispatch({ type: 'failed', failure: { code: 'hypervisor', message } });
   }
@@ -347,7 +348,7 @@ export class Outgoing implements Side {
     const now = performance.now();
     if (now - this.#lookedAt < leastProgressMs) return;
     this.#lookedAt = now;
-    const state = await queryMigration(this.#monitor()).catch(() => undefined);
+    const state = await asked(() => queryMigration(this.#monitor()));
     const { at } = this.#machine.state;
     if ((at !== 'copying' && at !== 'feeding') || !state) return;
     const progress = this.#meter?.sample(at === 'copying' ? at : 'releasing', state);

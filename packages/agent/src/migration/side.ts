@@ -70,6 +70,16 @@ export async function insist(action: () => Promise<void>, failed: (error: unknow
   }
 }
 
+/** What QEMU answers; undefined where it does not, or is gone so that there is nobody to ask: then the monitor itself is refused. */
+export async function asked<T>(ask: () => Promise<T>, failed?: (error: unknown) => void): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (error) {
+    failed?.(error);
+    return undefined;
+  }
+}
+
 /** The sockets of a migration stand in a directory of its own. */
 export const directoryOf = (host: AgentHost, migration: string): string => path.join(host.runDirectory, migration);
 
