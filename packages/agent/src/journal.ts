@@ -61,8 +61,8 @@ export class JournalCorrupt extends Error {
   }
 }
 
-/** Below this size compaction is not worth its two fsyncs: a migration leaves about 1 KiB behind. */
-const smallestWorthCompacting = 256 * 1024;
+/** Below this size compaction is not worth its fsyncs: a migration writes about 1.1 KiB. */
+const smallestWorthCompacting = 64 * 1024;
 
 export class Journal {
   readonly path: string;

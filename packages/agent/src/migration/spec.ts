@@ -41,5 +41,18 @@ export function checkSpec(spec: MigrationSpec, role: Role, self: HostIdentity, n
     throw new SealiftError('invalid_request', `the spec's ${role} is ${named.name}, which is not this host (${self.name}) with its key`);
   }
   if (other.keyHash === self.keyHash) throw new SealiftError('same_host', `${self.name} is both ends of the spec`);
-  if (spec.expiresAt <= now) throw new SealiftError('invalid_request', 'the spec has expired; order the migration again');
+  if (spec.limits.postcopy && multifdChannels(spec) > 0) {
+    throw new SealiftError(
+      'invalid_request',
+      `post-copy goes through a single stream, and the spec has ${multifdChannels(spec)} beside it`,
+    );
+  }
+  if (spec.expiresAt > now) return;
+  const clock = new Date(now).toISOString();
+  const late = `by the clock of host ${self.name}, which says ${clock}, the spec expired ${Math.ceil((now - spec.expiresAt) / 1000)} s ago`;
+  throw new SealiftError(
+    'invalid_request',
+    `${late}. Where the migration was ordered just now, that clock is ahead of the manager's: set it (timedatectl), then order the migration again`,
+    { details: { clock, expiresAt: spec.expiresAt } },
+  );
 }
