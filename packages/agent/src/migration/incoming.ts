@@ -232,7 +232,7 @@ export class Incoming implements Side {
       case 'say-running':
         clearTimeout(this.#timer);
         this.#session?.running();
-        if (this.#vm) await this.#announce(this.#vm);
+        if (this.#vm) await announce(this.#vm, this.#log);
         return;
       case 'end-vm':
         if (this.#vm) await endVm(this.#vm, host.vms, this.#log);
