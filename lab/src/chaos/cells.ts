@@ -64,7 +64,7 @@ const longMs = [10_500, 14_000] as const;
 export const runOf = (cell: Cell, seed: number, round: number): Run => {
   const own = seedOf(seed, `${nameOf(cell)} ${round}`);
   const random = new Seeded(own);
-  const long = random.next() < 1 / 3;
+  const long = random.next() < 1 / 4;
   const [least, most] = long ? longMs : shortMs;
   return {
     cell,

@@ -21,7 +21,7 @@ import { until } from './until.ts';
 const memoryMiB = 192;
 const checkerMiB = 8;
 export const connections = 2;
-const writesPerSecond = 400;
+const writesPerSecond = 600;
 const silenceMs = 1_500;
 const bootWithinMs = 120_000;
 const migrateWithinMs = 120_000;

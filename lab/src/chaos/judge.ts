@@ -114,7 +114,7 @@ const clientsComplaints = ({ client }: Facts): string[] => {
 /** Pairs of an end and a later beginning that lies before it. */
 const overlaps = (ran: readonly Ran[]): [number, number][] => {
   const found: [number, number][] = [];
-  const end = (each: Ran): number => each.until ?? Number.POSITIVE_INFINITY;
+  const end = (each: Ran): number => each.until ?? Date.now();
   for (const [index, a] of ran.entries()) {
     for (const b of ran.slice(index + 1)) {
       const from = Math.max(a.from, b.from);

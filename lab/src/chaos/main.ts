@@ -53,15 +53,22 @@ const lineOf = ({ run, outcome, phase, tookMs, guestGapMs, violations }: Account
   return `${index}/${count} ${nameOf(run.cell)}: ${outcome} (${phase}), ${(tookMs / 1000).toFixed(1)} s${gap}: ${verdict}`;
 };
 
+/** After each run: a long one shows what it has so far. */
+const writeTable = async (accounts: readonly Account[], begun: number): Promise<void> => {
+  if (options.table === undefined) return;
+  await writeFile(options.table, render(accounts, { seed: options.seed, minutes: (performance.now() - begun) / 60_000 }));
+};
+
 interface Work {
   readonly runs: Run[];
   readonly count: number;
   readonly accounts: Account[];
+  readonly begun: number;
   readonly signal: AbortSignal;
 }
 
 /** Takes runs until there are none left, in a lab of its own that is made anew after each violation. @returns whether the lab was kept */
-const workIn = async (lab: Lab, { runs, count, accounts, signal }: Work): Promise<boolean> => {
+const workIn = async (lab: Lab, { runs, count, accounts, begun, signal }: Work): Promise<boolean> => {
   let ground: Ground | undefined;
   let kept = false;
   try {
@@ -71,6 +78,7 @@ const workIn = async (lab: Lab, { runs, count, accounts, signal }: Work): Promis
       accounts.push(account);
       say(lineOf(account, accounts.length, count));
       if (options.json !== undefined) await appendFile(options.json, `${JSON.stringify(account)}\n`);
+      await writeTable(accounts, begun);
       if (account.violations.length > 0) {
         say(`  again: npm run chaos -- --seed ${options.seed} --only '^${nameOf(run.cell)}$' --runs ${run.round + 1}`);
         say(
@@ -111,14 +119,14 @@ const chaos = async (): Promise<number> => {
   const runs = planOfRuns(count, options.seed, wanted);
   const accounts: Account[] = [];
   const begun = performance.now();
-  const results = await Promise.allSettled(labs.map((lab) => workIn(lab, { runs, count, accounts, signal: interrupted.signal })));
+  const results = await Promise.allSettled(labs.map((lab) => workIn(lab, { runs, count, accounts, begun, signal: interrupted.signal })));
+  if (interrupted.signal.aborted) return 130;
   for (const result of results) if (result.status === 'rejected') throw result.reason;
   const minutes = (performance.now() - begun) / 60_000;
   const violated = accounts.filter(({ violations }) => violations.length > 0);
   say(
     `${accounts.length} runs of ${wanted.length} cells in ${minutes.toFixed(1)} min, seed ${options.seed}: ${violated.length} with violations`,
   );
-  if (options.table !== undefined) await writeFile(options.table, render(accounts, { seed: options.seed, minutes }));
   return violated.length === 0 ? 0 : 1;
 };
 
