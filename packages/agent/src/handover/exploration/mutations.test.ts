@@ -4,8 +4,8 @@ import { explore } from './explore.ts';
 import { mutations } from './mutations.ts';
 import { mutated } from './scenarios.ts';
 
-describe('each rule of the handover is needed', () => {
-  for (const mutation of mutations) {
+describe('each rule of the handover is needed, first half', () => {
+  for (const mutation of mutations.slice(0, Math.ceil(mutations.length / 2))) {
     it(mutation.rule, (test) => {
       const { violation } = explore(mutated(mutation));
       assert.ok(violation, `nothing comes of it: ${mutation.broken}`);
