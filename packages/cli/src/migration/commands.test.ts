@@ -71,6 +71,15 @@ test('the order carries every option, in the units of the contract', async () =>
   ]);
 });
 
+test('post-copy is asked for by one word, and its risk is said before anything is ordered', async () => {
+  await using manager = await FakeManager.start({ migrateVm: () => ordered });
+  const { stderr } = await sealift(manager.url, ...migrate, '--postcopy', '--detach');
+  assert.match(stderr, /^POST-COPY .*needs both hosts and the line.*its memory is lost.*Nothing can be cancelled/);
+  assert.match(JSON.stringify(manager.calls.map(({ body }) => body)), /"postcopy":true/);
+  assert.match((await sealift(manager.url, 'vm', 'migrate', '--help')).stdout, /POST-COPY .*needs both hosts/);
+  assert.doesNotMatch((await sealift(manager.url, ...migrate, '--detach')).stderr, /POST-COPY/);
+});
+
 test('a clear migration is said loudly before, during and after', async () => {
   const unsealed = (migration: Migration): Migration => ({ ...migration, ...clear });
   await using manager = await FakeManager.start({

@@ -20,6 +20,7 @@ interface MigrateOptions {
   readonly maxDowntime?: number;
   readonly maxThrottle?: number;
   readonly deadline?: number;
+  readonly postcopy?: boolean;
   readonly detach?: boolean;
 }
 
@@ -34,10 +35,16 @@ export function addMigrateCommand(vm: Command): void {
     .option('--max-downtime <ms>', 'how far that may grow where the VM writes too much to fit it (default: 300)', wholeNumber)
     .option('--max-throttle <percent>', 'how far the VM may be slowed where it writes too much, 0 to 99; 0: never (default: 80)', percent)
     .option('--deadline <seconds>', 'cancel where it has not switched over by then', positiveNumber)
+    .option(
+      '--postcopy',
+      'after one pass over memory, run it at the destination and fetch the rest then: ends however much it writes, see below',
+    )
+    .addHelpText('after', `\n${postcopyRisk}`)
     .option('--detach', 'order it and leave')
     .action((name: string, options: MigrateOptions, command: Command) =>
       withManager(command, async (context) => {
         const { io, manager } = context;
+        if (options.postcopy) io.note(postcopyRisk);
         const ordered = await manager.migrateVm({ params: { vm: name }, body: orderOf(options) });
         if (!options.detach) {
           const { watch } = await import('./watch.ts');
@@ -50,15 +57,32 @@ export function addMigrateCommand(vm: Command): void {
     );
 }
 
+/** Said before it begins: afterwards there is no way back. */
+const postcopyRisk =
+  'POST-COPY From the moment the VM runs at the destination until its last page has arrived, it needs both hosts and the line between them: ' +
+  'if one of them fails, its memory is lost, and it can only be started again from its disks. Nothing can be cancelled then. ' +
+  'It goes through a single channel. Without --postcopy a migration that does not end leaves the VM running where it is.';
+
 const plain = { columns: 80, colour: false };
 
-export function orderOf({ to, clear, channels, bandwidth, downtime, maxDowntime, maxThrottle, deadline }: MigrateOptions): MigrationOrder {
+export function orderOf({
+  to,
+  clear,
+  channels,
+  bandwidth,
+  downtime,
+  maxDowntime,
+  maxThrottle,
+  deadline,
+  postcopy,
+}: MigrateOptions): MigrationOrder {
   const limits = {
     ...(bandwidth !== undefined && { bandwidthBytesPerSecond: bandwidth }),
     ...(downtime !== undefined && { downtimeMs: downtime }),
     ...(maxDowntime !== undefined && { maxDowntimeMs: maxDowntime }),
     ...(maxThrottle !== undefined && { maxThrottlePercent: maxThrottle }),
     ...(deadline !== undefined && { deadlineMs: Math.round(deadline * 1000) }),
+    ...(postcopy && { postcopy }),
   };
   return {
     to,

@@ -14,12 +14,11 @@ import type { Verdict } from './merge.ts';
 import { chooseSuite } from './policy.ts';
 import { hostOf, type Resolutions } from './resolutions.ts';
 import { checkResolution, resolved, standingOf } from './resolve.ts';
-import { toLimits } from './spec/limits.ts';
+import { toLimits, toMultifdChannels } from './spec/limits.ts';
 import { makeSpec } from './spec/make.ts';
 import { undoAt } from './undo.ts';
 import { moving, notTold, over } from './words.ts';
 
-const defaultMultifdChannels = 2;
 /** How long the end waits for fresh reports of both hosts, so that who sees it also sees the VM in its place. */
 const settleMs = 1_500;
 /** Between two times of telling a host that cannot follow a decision yet. */
@@ -159,7 +158,7 @@ export class Migrations {
     await this.#refuseMoving(vm);
     const [from, to] = await Promise.all([source.ask(), destination.ask()]);
     const { definition } = known;
-    const multifdChannels = order.multifdChannels ?? defaultMultifdChannels;
+    const multifdChannels = toMultifdChannels(order);
     checkPlan({ definition, multifdChannels, from, to });
     const { suite, clearBecause } = chooseSuite(definition, order.clear === true, [from, to]);
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MigrationOrder } from '@sealift/contract';
 import { Value } from 'typebox/value';
-import { toLimits } from './limits.ts';
+import { toLimits, toMultifdChannels } from './limits.ts';
 
 const defaults = {
   bandwidthBytesPerSecond: 0,
@@ -31,5 +31,19 @@ describe('the limits of an order', () => {
     const refused = { name: 'SealiftError', code: 'invalid_request', message: /maxDowntimeMs is 10 ms.*downtimeMs, 30 ms/ };
     assert.throws(() => toLimits({ maxDowntimeMs: 10 }), refused);
     assert.throws(() => toLimits({ downtimeMs: 30, maxDowntimeMs: 10 }), refused);
+  });
+});
+
+describe('the parallel channels of an order', () => {
+  it('are two where it says nothing, and none with post-copy', () => {
+    assert.equal(toMultifdChannels({ to: 'bravo' }), 2);
+    assert.equal(toMultifdChannels({ to: 'bravo', multifdChannels: 4 }), 4);
+    assert.equal(toMultifdChannels({ to: 'bravo', limits: { postcopy: true } }), 0);
+    assert.equal(toMultifdChannels({ to: 'bravo', multifdChannels: 0, limits: { postcopy: true } }), 0);
+  });
+
+  it('are refused together with post-copy, naming both', () => {
+    const order = { to: 'bravo', multifdChannels: 4, limits: { postcopy: true } };
+    assert.throws(() => toMultifdChannels(order), { code: 'invalid_request', message: /post-copy and for 4 parallel channels/ });
   });
 });

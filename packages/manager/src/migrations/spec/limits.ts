@@ -3,6 +3,7 @@ import { MigrationLimits, type MigrationOrder, SealiftError } from '@sealift/con
 import { Value } from 'typebox/value';
 
 const defaultMaxDowntimeMs = 300;
+const defaultMultifdChannels = 2;
 
 /**
  * What the order leaves out gets its default. `maxDowntimeMs` left out is never below `downtimeMs`: whoever allows a longer switch-over from the
@@ -19,5 +20,15 @@ export function toLimits(order: MigrationOrder['limits'] = {}): MigrationLimits 
   const message =
     `limits.maxDowntimeMs is ${maxDowntimeMs} ms, which is below limits.downtimeMs, ${downtimeMs} ms: the switch-over budget grows from ` +
     'downtimeMs to maxDowntimeMs; raise maxDowntimeMs, or lower downtimeMs';
+  throw new SealiftError('invalid_request', message);
+}
+
+/** multifd channels beside the main one that an order means. @throws SealiftError `invalid_request` for any together with post-copy, which goes through one stream */
+export function toMultifdChannels({ multifdChannels, limits = {} }: MigrationOrder): number {
+  if (!limits.postcopy) return multifdChannels ?? defaultMultifdChannels;
+  if (!multifdChannels) return 0;
+  const message =
+    `the order asks for post-copy and for ${multifdChannels} parallel channels: QEMU sends memory by post-copy through a single stream. ` +
+    'Leave out one of the two';
   throw new SealiftError('invalid_request', message);
 }
