@@ -7,10 +7,10 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { SealiftError, type VmDefinition } from '@sealift/contract';
@@ -142,6 +142,19 @@ function defineTests(): void {
     await assert.rejects(client().getVm({ params: { vm: 'web' } }), code('not_found'));
     assert.deepEqual(readdirSync(join(options.state, 'vms')), []);
     assert.deepEqual(readdirSync(join(options.run, 'vms')), []);
+  });
+
+  test('what a crash has left is gone once the agent serves; what is not its own stays', async () => {
+    const left = [join(options.run, 'vms/ghost/pid'), join(options.state, 'vms/ghost/qemu.log'), join(options.state, 'journal.new')];
+    const foreign = join(options.state, 'vms/theirs/disk.qcow2');
+    for (const file of [...left, foreign]) {
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, '');
+    }
+    await start();
+    assert.deepEqual([...left, foreign].filter(existsSync), [foreign]);
+    const elsewhere = { listen: '127.0.0.1:8662', migrationListen: ['127.0.0.1:8661'], state: join(directory, 'other-state') };
+    assert.match(await refusal(elsewhere), /another agent runs on .*run; stop it first/);
   });
 
   test('it says what its host is', async () => {

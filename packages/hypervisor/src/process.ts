@@ -113,20 +113,26 @@ export async function findQemusBelow(directory: string): Promise<FoundQemu[]> {
   const found: FoundQemu[] = [];
   for (const name of await readdir('/proc')) {
     const pid = /^\d+$/.test(name) ? Number(name) : 0;
-    if (pid <= 1) continue;
+    if (pid <= 1 || (await qmpSocketOf(pid, directory)) === undefined) continue;
+    // Again, between two looks at whose number it is: it may be another process's by now.
     const before = await readStat(pid);
-    if (!before || hasEnded(before)) continue;
-    const argv = (await readIfThere(`/proc/${pid}/cmdline`)).split('\0');
-    const qmpSocket = argv.flatMap((arg, i) => (argv[i - 1] === '-chardev' ? [qmpSocketOf(arg)] : [])).find((path) => path !== undefined);
+    const qmpSocket = await qmpSocketOf(pid, directory);
+    if (!before || hasEnded(before) || qmpSocket === undefined) continue;
     const qemu: ProcessId = { pid, startTicks: before.startTicks };
-    if (qmpSocket?.startsWith(`${directory}/`) && (await isAlive(qemu))) found.push({ process: qemu, qmpSocket });
+    if (await isAlive(qemu)) found.push({ process: qemu, qmpSocket });
   }
   return found;
 }
 
-/** From `socket,id=qmp,path=PATH,server=on,wait=off`, where commas of the path are doubled. */
-const qmpSocketOf = (chardev: string): string | undefined =>
-  /^socket,id=qmp,path=((?:[^,]|,,)*),/.exec(chardev)?.[1]?.replaceAll(',,', ',');
+/** From `-chardev socket,id=qmp,path=PATH,server=on,wait=off`, where commas of the path are doubled. */
+async function qmpSocketOf(pid: number, directory: string): Promise<string | undefined> {
+  const argv = (await readIfThere(`/proc/${pid}/cmdline`)).split('\0');
+  for (const [i, arg] of argv.entries()) {
+    const path = argv[i - 1] === '-chardev' ? /^socket,id=qmp,path=((?:[^,]|,,)*),/.exec(arg)?.[1]?.replaceAll(',,', ',') : undefined;
+    if (path?.startsWith(`${directory}/`)) return path;
+  }
+  return undefined;
+}
 
 /** Whether that very process still runs. A zombie does not: its memory and its guest are gone. */
 export async function isAlive(qemu: ProcessId): Promise<boolean> {
