@@ -50,7 +50,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     const store = await openStore(options.state);
     undo.push(() => store.close());
     const resolutions = new Resolutions(store, log);
-    const hosts = new Hosts(store, options.identity, log, options.pollMs ?? defaultPollMs, (link) => resolutions.greet(link));
+    const hosts = new Hosts(store, options.identity, log, options.pollMs ?? defaultPollMs, resolutions);
     const migrations = new Migrations(store, hosts, resolutions, log);
     const vms = new Vms(store, hosts, resolutions, log);
     const handlers = handlersOf({ hosts, vms, migrations, version });

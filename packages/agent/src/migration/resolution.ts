@@ -58,10 +58,10 @@ export const sourceHasDecided = (state: SourceState, keep: Keep): boolean =>
       ? state.at === 'abandoning' || state.at === 'resuming'
       : state.at === 'feeding' || state.at === 'releasing';
 
-/** As {@link sourceHasDecided}, for the destination. */
+/** As {@link sourceHasDecided}, for the destination. What is left of a VM that was lost here is given up as well: nobody may start it. */
 export const destinationHasDecided = (state: DestinationState, keep: Keep): boolean =>
   state.at === 'ended'
-    ? state.outcome === 'lost' || (state.outcome === 'arrived') === (keep === 'destination')
+    ? (state.outcome === 'discarded') === (keep === 'source')
     : keep === 'source'
       ? state.at === 'discarding'
       : state.at === 'running' || state.at === 'arriving' || state.at === 'losing';

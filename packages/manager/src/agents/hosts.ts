@@ -14,7 +14,7 @@ export class Hosts {
   readonly #greet: Greet;
   readonly #hosts = new Map<string, MonitoredHost>();
 
-  /** @param greet called before each time a host is asked how it is */
+  /** @param greet called each time a host is asked how it is */
   constructor(store: Store, identity: Identity, log: Logger, pollMs: number, greet: Greet) {
     this.#store = store;
     this.#identity = identity;
@@ -54,7 +54,7 @@ export class Hosts {
     let added = false;
     try {
       // It may have been here before, and have missed a decision meanwhile.
-      await this.#greet(link);
+      await this.#greet.before(link);
       const report = await link.report();
       const stored = await this.#accept(link, report);
       added = true;

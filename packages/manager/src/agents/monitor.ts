@@ -5,8 +5,13 @@ import type { Logger } from 'pino';
 import type { Store, StoredHost } from '../store/store.ts';
 import type { AgentLink } from './link.ts';
 
-/** What a host has to hear before it is asked how it is. @throws SealiftError agent_unreachable where it does not answer */
-export type Greet = (link: AgentLink) => Promise<void>;
+/** What else a host hears when it is asked how it is. */
+export interface Greet {
+  /** What it has missed. @throws SealiftError agent_unreachable where it does not answer */
+  before(link: AgentLink): Promise<void>;
+  /** What its answer shows that it has to hear again. Never rejects. */
+  after(link: AgentLink, report: HostReport): Promise<void>;
+}
 
 type Seen = { readonly report: HostReport; readonly problem?: never } | { readonly problem: string; readonly report?: HostReport };
 
@@ -72,12 +77,13 @@ export class MonitoredHost {
   async ask(): Promise<HostReport> {
     const number = ++this.#asked;
     try {
-      await this.#greet(this.link);
+      await this.#greet.before(this.link);
       const report = await this.link.report();
       if (report.name !== this.name) {
         throw new SealiftError('agent_unreachable', `the agent at ${this.#stored.endpoint} serves host ${report.name}, not ${this.name}`);
       }
       await this.#show(number, { report });
+      await this.#greet.after(this.link, report);
       return report;
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);

@@ -2,9 +2,10 @@
  * Administrators' decisions on the way to the hosts. A decision is in the database before any host is told; each host is told until it has
  * followed it or has said why it cannot, also over a restart of the manager, and before anything else is asked of a host that was away.
  */
-import { type Keep, type Migration, SealiftError } from '@sealift/contract';
+import { type HostReport, type Keep, type Migration, SealiftError } from '@sealift/contract';
 import type { Logger } from 'pino';
 import type { AgentLink } from '../agents/link.ts';
+import type { Greet } from '../agents/monitor.ts';
 import { unreachable } from '../agents/reason.ts';
 import type { Store } from '../store/store.ts';
 
@@ -26,7 +27,7 @@ export const hostOf = ({ from, to }: Pick<Migration, 'from' | 'to'>, side: Keep)
 /** States of an agent's attempt (packages/agent/src/handover) that pass by themselves. */
 const passing: readonly unknown[] = ['opening', 'copying', 'switching', 'granted', 'running', 'receiving'];
 
-export class Resolutions {
+export class Resolutions implements Greet {
   readonly #store: Store;
   readonly #log: Logger;
   readonly #untold = new Map<string, Order[]>();
@@ -60,13 +61,31 @@ export class Resolutions {
   }
 
   /** Tells a host everything that it has not heard. @throws SealiftError agent_unreachable */
-  async greet(link: AgentLink): Promise<void> {
+  async before(link: AgentLink): Promise<void> {
     for (const order of this.#waiting(link.host)) {
       const { outcome } = await this.tell(link, order);
       if (outcome === 'later') continue;
       const left = this.#waiting(link.host).filter((each) => each !== order);
       if (left.length > 0) this.#untold.set(link.host, left);
       else this.#untold.delete(link.host);
+    }
+  }
+
+  /** An agent that was restarted before it had done what was decided is in doubt again: it is told again. */
+  async after(link: AgentLink, report: HostReport): Promise<void> {
+    for (const { state, migration: id, definition } of report.vms) {
+      if (state !== 'in-doubt' || id === undefined) continue;
+      try {
+        const migration = (await this.#store.getMigration(id))?.migration;
+        if (migration?.endedAt === undefined || !migration.resolution) continue;
+        const side = migration.from === link.host ? 'source' : 'destination';
+        await this.tell(link, { migration, keep: migration.resolution.keep, side });
+      } catch (error) {
+        this.#log.warn(
+          { err: error, migration: id, vm: definition.name, host: link.host },
+          'a host could not be told a decision again yet',
+        );
+      }
     }
   }
 

@@ -21,11 +21,11 @@ describe('which decisions make sense', () => {
   const allowed: [name: string, keep: Keep, from: Standing | undefined, to: Standing | undefined, phase?: MigrationPhase][] = [
     ['in doubt, the destination silent: the source', 'source', source('in-doubt', 'in-doubt'), undefined],
     ['in doubt, the destination silent: the destination', 'destination', source('in-doubt', 'in-doubt'), undefined],
-    ['in doubt, both answer', 'source', source('in-doubt', 'in-doubt'), destination('completed', 'running')],
+    ['in doubt, the destination has given up', 'source', source('in-doubt', 'in-doubt'), destination('failed', undefined)],
+    ['the source silent, the destination has given up', 'source', undefined, destination('failed', undefined), 'granted'],
     ['the source silent, the destination has returned', 'destination', undefined, destination('in-doubt', 'in-doubt'), 'granted'],
     ['the source silent, the destination runs it', 'destination', undefined, destination('completed', 'running'), 'releasing'],
     ['the destination silent while copying: the source', 'source', source('copying', 'moving-out'), undefined, 'copying'],
-    ['both silent', 'source', undefined, undefined, 'copying'],
     ['both silent: the destination', 'destination', undefined, undefined, 'granted'],
     ['forgotten by the source, which has it in doubt', 'source', source(undefined, 'in-doubt'), destination(undefined, undefined)],
     ['forgotten by both, paused there', 'destination', source(undefined, undefined), destination(undefined, 'paused')],
@@ -49,6 +49,17 @@ describe('which decisions make sense', () => {
       'releasing',
       /not in doubt.*migration watch/,
     ],
+    [
+      'in doubt, both answer',
+      'source',
+      source('in-doubt', 'in-doubt'),
+      destination('completed', 'running'),
+      'in-doubt',
+      /without you.*watch/,
+    ],
+    ['both in doubt', 'source', source('in-doubt', 'in-doubt'), destination('in-doubt', 'in-doubt'), 'in-doubt', /without you.*watch/],
+    ['both silent', 'source', undefined, undefined, 'copying', /alpha does not answer.*Decide when it does/],
+    ['the source silent', 'source', undefined, destination('in-doubt', 'in-doubt'), 'in-doubt', /alpha does not answer/],
     ['just granted', 'source', source('granted', 'moving-out'), undefined, 'granted', /handing it over to host bravo right now.*Try again/],
     ['loading', 'source', source('in-doubt', 'in-doubt'), destination('granted', 'moving-in'), 'in-doubt', /right now.*Try again/],
     ['not handed over', 'destination', source('copying', 'moving-out'), undefined, 'copying', /still host alpha's.*migration cancel/],
@@ -215,12 +226,13 @@ describe('an administrator decides', { timeout: 120_000 }, () => {
   it('with neither host there: both are told when they are', async () => {
     const id = await doubtWithout('bravo', 'ran');
     await site.alpha.stop();
-    assert.deepEqual((await resolve(id, 'source')).resolution?.waitingFor, ['alpha', 'bravo']);
+    await assert.rejects(resolve(id, 'source'), refused('wrong_state', /alpha does not answer/));
+    assert.deepEqual((await resolve(id, 'destination')).resolution?.waitingFor, ['alpha', 'bravo']);
     await site.alpha.start();
     await site.bravo.start();
     await told(id);
-    assert.deepEqual(await agreed(), { host: 'alpha', state: 'running' });
-    assert.equal(site.bravo.host.vms.size, 0);
+    assert.deepEqual(await agreed(), { host: 'bravo', state: 'running' });
+    assert.equal(site.alpha.host.vms.size, 0);
   });
 
   it('only what there is to decide', async () => {

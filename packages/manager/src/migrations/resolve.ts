@@ -54,6 +54,15 @@ export function checkResolution(migration: Migration, keep: Keep, source: Standi
   if (keep === 'destination' && phase && beforeGrant.includes(phase)) {
     refuse(`it is still host ${from}'s and was never handed over to host ${to}. Stop it with: sealift migration cancel ${id}`);
   }
+  // What is decided for the source it has to take at once: coming back later, it may first hear that the VM runs at the destination, release it,
+  // and the destination would then give up the only copy.
+  const gaveUp = destination?.report && isFinal(destination.report) && ['failed', 'cancelled'].includes(destination.report.phase);
+  if (keep === 'source' && !source && !gaveUp) {
+    refuse(`host ${from} does not answer, so it has no copy to let run now. Decide when it does, or keep host ${to}'s, where that has one`);
+  }
+  if (keep === 'source' && source && destination?.report && !gaveUp) {
+    refuse(`both hosts answer, so it is settled without you: by the two agents, or through this manager; ${watch}`);
+  }
   if (keep === 'source' && source && !hasAtSource(source)) {
     refuse(`host ${from} answers and does not have the VM any more: nothing would be left. It is host ${to}'s; ${watch}`);
   }
