@@ -25,14 +25,18 @@ const resumeMs = 30_000;
 /**
  * {@link resumeAtSource} as often as it takes: whoever waits for the VM waits for this, and nobody else may run it.
  *
- * @returns `vm-gone` also where QEMU lost its socket in post-copy: it can run the VM no more (7.2), and is ended
+ * @returns `vm-gone` also where QEMU does not come out of post-copy: it can run the VM no more (7.2), and is ended
  */
 export async function insistOnResuming(vm: Vm, before: RunState | 'off', stopped: boolean, log: Logger): Promise<'resumed' | 'vm-gone'> {
+  let drawn = false;
   for (let wait = firstRetryMs; ; wait = Math.min(wait * 2, longestRetryMs)) {
     try {
       const { status } = await queryMigration(vm.monitor);
-      if (stranded.includes(status) && vm.process) {
-        log.error({ status }, 'the VM cannot be let run again: its QEMU lost its sockets after a grant by post-copy');
+      // QEMU 7.2 shuts its way back before it is `cancelling`: where the thread that reads there is quicker, it waits to be recovered, for ever.
+      const hangs = drawn && status === 'cancelling';
+      drawn ||= status === 'postcopy-active';
+      if ((hangs || stranded.includes(status)) && vm.process) {
+        log.error({ status }, 'the VM cannot be let run again: its QEMU does not come out of post-copy');
         await killQemu(vm.process);
         await vm.exited;
         return 'vm-gone';
