@@ -397,5 +397,4 @@ export class Session {
     this.#onGone();
   }
 }
-
 const abortGraceMs = 300; // for ABORTED to leave before the connection is closed under it
