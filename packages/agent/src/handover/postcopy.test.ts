@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type DestinationEvent, type DestinationState, destinationRestart, destinationStart, destinationStep } from './destination.ts';
 import type { Failure } from './records.ts';
-import { type SourceEvent, type SourceState, sourceStep } from './source.ts';
+import { type SourceEvent, type SourceState, sourceRestart, sourceStep } from './source.ts';
 
 const failure: Failure = { code: 'truncated', message: 'the line was cut' };
 const totals = [{ records: 3, bytes: 1000 }];
@@ -67,6 +67,8 @@ describe('the source, by post-copy', () => {
       { type: 'pre-switchover' },
       granted,
       { type: 'released' },
+      { type: 'keep' },
+      { type: 'drop' },
     );
     fc.assert(
       fc.property(fc.array(any, { maxLength: 12 }), (events) => {
@@ -83,6 +85,11 @@ describe('the source, by post-copy', () => {
     assert.equal(source([{ type: 'running' }], cut.state).state.at, 'releasing');
     const sent = source([granted, { type: 'running' }, { type: 'completed' }, failed]);
     assert.equal(sent.state.at, 'releasing', 'QEMU had heard that everything is there');
+  });
+
+  it('is not to be decided for once it may have run at the destination, also after a restart', () => {
+    assert.deepEqual(source([{ type: 'keep' }], sourceRestart('granted', undefined, true).state).effects, []);
+    assert.deepEqual(source([{ type: 'keep' }], sourceRestart('granted', undefined).state).effects, ['journal resuming', 'resume']);
   });
 
   it('takes back what never ran', () => {

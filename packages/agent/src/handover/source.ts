@@ -27,7 +27,8 @@ export type SourceState =
   | { readonly at: 'granted'; readonly fed?: Fed }
   /** By post-copy: the VM runs at the destination, and draws the rest of its memory from here. */
   | { readonly at: 'feeding'; readonly fed: Fed }
-  | { readonly at: 'in-doubt'; readonly failure: Failure }
+  /** `ran`: it ran at the destination by post-copy, so that the copy here is a stale one whatever anybody decides. */
+  | { readonly at: 'in-doubt'; readonly failure: Failure; readonly ran?: true }
   | { readonly at: 'releasing' }
   | { readonly at: 'abandoning'; readonly failure: Failure }
   | { readonly at: 'resuming'; readonly failure: Failure }
@@ -99,8 +100,13 @@ export interface SourceTurn {
 
 export const sourceStart: SourceState = { at: 'opening' };
 
-/** Where the source is after a restart, by the last record of the attempt. @returns the state and what is to be done first */
-export function sourceRestart(step: SourceStep, outcome: SourceOutcome | undefined): SourceTurn {
+/**
+ * Where the source is after a restart, by the last record of the attempt.
+ *
+ * @param postcopy the grant was by post-copy: the VM may have run at the destination since
+ * @returns the state and what is to be done first
+ */
+export function sourceRestart(step: SourceStep, outcome: SourceOutcome | undefined, postcopy?: true): SourceTurn {
   const failure: Failure = { code: 'internal', message: "the source's agent was restarted during the migration" };
   switch (step) {
     case 'accepted':
@@ -108,7 +114,7 @@ export function sourceRestart(step: SourceStep, outcome: SourceOutcome | undefin
     case 'abandoned':
       return { state: { at: 'abandoning', failure }, effects: [{ type: 'resume' }] };
     case 'granted':
-      return doubt(failure);
+      return postcopy ? doubtOfRun(failure) : doubt(failure);
     case 'resuming':
       return { state: { at: 'resuming', failure }, effects: [{ type: 'resume' }] };
     case 'released':
@@ -205,7 +211,7 @@ function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>,
       };
     }
     case 'keep':
-      if (state.at !== 'in-doubt') return stay(state);
+      if (state.at !== 'in-doubt' || state.ran) return stay(state);
       return {
         state: { at: 'resuming', failure: { code: 'resolved', message: "an administrator kept the source's copy" } },
         effects: [{ type: 'journal', step: 'resuming', resolved: true }, { type: 'resume' }],
@@ -249,7 +255,7 @@ const withFed = (fed: Fed, { type }: Extract<SourceEvent, { type: 'completed' | 
 const maybeFed = (fed: Fed): SourceTurn => (isFed(fed) ? release : { state: { at: 'feeding', fed }, effects: [] });
 
 /** Nothing more can be sent. Whether the destination has everything is for it to say: until then nothing is let go here. */
-const unfed = ({ completed }: Fed, failure: Failure): SourceTurn => (completed ? release : doubt(failure));
+const unfed = ({ completed }: Fed, failure: Failure): SourceTurn => (completed ? release : doubtOfRun(failure));
 
 const release: SourceTurn = { state: { at: 'releasing' }, effects: [{ type: 'journal', step: 'released' }, { type: 'release' }] };
 
@@ -258,6 +264,8 @@ const gone: Failure = { code: 'hypervisor', message: "the VM's QEMU ended at the
 const stay = (state: SourceState): SourceTurn => ({ state, effects: [] });
 
 const doubt = (failure: Failure): SourceTurn => ({ state: { at: 'in-doubt', failure }, effects: [{ type: 'hold' }] });
+
+const doubtOfRun = (failure: Failure): SourceTurn => ({ state: { at: 'in-doubt', failure, ran: true }, effects: [{ type: 'hold' }] });
 
 const abandon = (failure: Failure): SourceTurn => ({
   state: { at: 'abandoning', failure },

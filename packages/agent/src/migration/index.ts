@@ -215,7 +215,7 @@ class Book implements Attempts {
   #sideOf(record: HandoverRecord): { readonly side: Side; readonly begin: () => Promise<void> } {
     const vm = this.#host.vms.find(record.vm);
     if (record.role === 'source') {
-      const { state, effects } = sourceRestart(record.step, record.outcome);
+      const { state, effects } = sourceRestart(record.step, record.outcome, record.postcopy);
       const side = new Outgoing(this.#workplace, record, { name: record.vm, vm, runState: record.runState }, state);
       return { side, begin: () => side.resume(effects) };
     }

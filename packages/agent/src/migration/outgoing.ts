@@ -185,9 +185,10 @@ export class Outgoing implements Side {
 
   async resolve(keep: Keep): Promise<AttemptReport> {
     const { state } = this.#machine;
-    const before = state.at === 'opening' || state.at === 'copying' || state.at === 'switching';
-    if (state.at === 'in-doubt') await this.#resolution.wait(() => this.#machine.dispatch({ type: keep === 'source' ? 'keep' : 'drop' }));
-    else if (before && keep === 'source') this.#machine.dispatch({ type: 'cancel', failure: cancelled });
+    const type = keep === 'source' ? 'keep' : 'drop';
+    const cancels = type === 'keep' && ['opening', 'copying', 'switching'].includes(state.at);
+    if (state.at === 'in-doubt' && (type === 'drop' || !state.ran)) await this.#resolution.wait(() => this.#machine.dispatch({ type }));
+    else if (cancels) this.#machine.dispatch({ type: 'cancel', failure: cancelled });
     else if (!sourceHasDecided(state, keep)) throw undecidable(this.vmName, state.at, keep, this.#identity.peer.name);
     return this.report.value;
   }
@@ -382,9 +383,8 @@ export class Outgoing implements Side {
 
   #record(step: SourceStep, more: Pick<SourceRecord, 'outcome' | 'resolved' | 'postcopy' | 'heard'> = {}): void {
     const { migration, attempt, expiresAt, peer } = this.#identity;
-    const vm = this.vmName;
-    const record: SourceRecord = { role: 'source', step, migration, attempt, expiresAt, peer, vm, runState: this.#runState, ...more };
-    this.#workplace.host.journal.append(record);
+    const about = { migration, attempt, expiresAt, peer, vm: this.vmName, runState: this.#runState };
+    this.#workplace.host.journal.append({ role: 'source', step, ...about, ...more } satisfies SourceRecord);
   }
 
   #monitor() {

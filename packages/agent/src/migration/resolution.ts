@@ -73,7 +73,7 @@ export function undecidable(vm: string, at: (SourceState | DestinationState)['at
     copying: `${vm} runs here and has not been handed over: ${peer} cannot have it. Cancel the migration instead`,
     switching: `${vm} is this host's and has not been handed over: ${peer} cannot have it. Cancel the migration instead`,
     granted: `${vm} is being handed over to ${peer} right now, and paused here; it settles by itself or is in doubt within seconds. Try again then`,
-    'in-doubt': `${vm} is in doubt`,
+    'in-doubt': `${vm} ran at ${peer} by post-copy, or may have: the copy here is a stale one, which nobody may run. Decide for the destination`,
     releasing: `${peer} runs ${vm}, or was decided to; what was left of it here is being removed`,
     feeding: `${peer} runs ${vm}, and still draws memory of it from here: this host's copy is stale and can never run again`,
     arriving: `${vm} runs here, and still draws memory from ${peer}: the copy there is stale and can never run again, so it cannot be kept`,
