@@ -33,6 +33,11 @@ const rows = (victims: readonly string[], faults: readonly string[], accounts: r
     )
     .join('\n');
 
+const violationOf = ({ run, violations, failure }: Account): string => {
+  const told = failure === undefined ? '' : `. The migration's own reason: “${failure}”`;
+  return `- ${nameOf(run.cell)} (run ${run.round + 1} of it): ${violations.join('; ')}${told}`;
+};
+
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
 export const render = (accounts: readonly Account[], { seed, minutes }: { readonly seed: number; readonly minutes: number }): string => {
@@ -43,7 +48,7 @@ export const render = (accounts: readonly Account[], { seed, minutes }: { readon
 ## What was seen
 
 ${accounts.length} runs of ${cells.length} cells, seed ${seed}, ${minutes.toFixed(0)} minutes (${(median(accounts.map(({ tookMs }) => tookMs)) / 1000).toFixed(1)} s a run in the
-middle): **${violated.length} violations**. ${lost} times the only current memory was destroyed on purpose, and the VM was reported as lost. In the other
+middle): **${violated.length} with a violation**. ${lost} times the only current memory was destroyed on purpose, and the VM was reported as lost. In the other
 runs the client had ${writes.toLocaleString('en')} writes acknowledged and read back.
 
 “source” and “destination” say where the VM ran in the end; ✗ marks a violation. Killed or stopped processes:
@@ -57,7 +62,7 @@ Links:
 | stage | struck | cut | cut one way | slow |
 |---|---|---|---|---|
 ${rows(links, ['cut', 'cut one way', 'slow'], accounts)}
-${violated.length === 0 ? '' : `\nViolations:\n\n${violated.map(({ run, violations }) => `- ${nameOf(run.cell)} (seed ${run.seed}): ${violations.join('; ')}`).join('\n')}\n`}`;
+${violated.length === 0 ? '' : `\nViolations:\n\n${violated.map(violationOf).join('\n')}\n`}`;
 };
 
 const introduction = `# Chaos: what becomes of a VM when its migration is struck
@@ -74,10 +79,11 @@ A run is right when, of all this, everything holds:
 
 - never did two QEMUs run the VM at once, by the times of QEMU's own STOP and RESUME events;
 - within 150 s after the healing both agents and the manager say that the migration has ended, nobody having been asked to decide;
-- exactly one copy runs, where the manager says, and at the destination if and only if its agent journaled RUN;
+- exactly one copy runs, where the manager says, and at the destination if and only if its agent journaled RUN and did not give the VM back unrun;
 - no acknowledged write is gone, no value is wrong, the memory checker has no complaint;
 - nothing is left behind on either host (QEMUs, taps, files, channel sockets, open attempts), and all daemons run;
-- where the only current memory was destroyed, none runs, it is called \`lost\`, and no older copy was started.
+- where the only current memory was destroyed, none runs, the migration is called \`lost\`, and no older copy was started. (Killed before the source was
+  told anything, it is a VM that crashed and a migration that failed; killed after the source heard RUNNING, one that had moved and crashed.)
 
 The only current memory is the source's until the destination has let the VM run, and the destination's from then on. So **lost** is the right
 outcome where the source's QEMU is killed before the destination has everything, and where the destination's is killed from “running” on. A source's QEMU that
