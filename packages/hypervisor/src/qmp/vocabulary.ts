@@ -81,6 +81,9 @@ export interface QmpCommands {
   'query-migrate': Query<Readonly<Record<string, unknown>>>;
   'migrate-set-capabilities': Order<{ readonly capabilities: readonly { readonly capability: string; readonly state: boolean }[] }>;
   'migrate-set-parameters': Order<Readonly<Record<string, number | string | boolean>>>;
+  /** qapi/yank.json: connections that QEMU can be told to give up; one of type `migration` from `migrate` until all of it is over. */
+  'query-yank': Query<readonly { readonly type: string }[]>;
+  yank: Order<{ readonly instances: readonly { readonly type: 'migration' }[] }>;
   migrate: Order<{ readonly uri: string }>;
   'migrate-incoming': Order<{ readonly uri: string }>;
   'migrate-continue': Order<{ readonly state: MigrationStatus }>;

@@ -194,6 +194,8 @@ export class FakeQemu implements AsyncDisposable {
       case 'migrate-set-parameters':
         for (const [name, value] of Object.entries(args)) this.parameters.set(name, value);
         return {};
+      case 'query-yank':
+        return this.#outgoing?.active ? [{ type: 'migration' }] : [];
       case 'migrate':
         return this.#migrate(pathOf(args));
       case 'migrate-incoming':
