@@ -1,9 +1,11 @@
 /** What every agent must do, run on the fake one here and on the real one where there is QEMU. */
+
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import type { AttemptReport, agentApi, Client, MigrationSpec, VmDefinition } from '@sealift/contract';
 import { contextOf } from '../migrations/spec/context.ts';
+import { toLimits } from '../migrations/spec/limits.ts';
 import { wrapKey } from '../migrations/spec/wrap.ts';
 import { isSignedBy } from './statements.ts';
 
@@ -187,14 +189,7 @@ const specOf = (source: MigrationSpec['source'], destination: MigrationSpec['des
   source,
   destination,
   channels: 2,
-  limits: {
-    bandwidthBytesPerSecond: 0,
-    downtimeMs: 30,
-    maxDowntimeMs: 300,
-    deadlineMs: 60_000,
-    maxThrottlePercent: 80,
-    postcopy: false,
-  },
+  limits: toLimits({ deadlineMs: 60_000 }),
   expiresAt: Date.now() + 60_000,
 });
 

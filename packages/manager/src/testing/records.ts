@@ -1,6 +1,8 @@
 /** Hosts, VMs and migrations as a store holds them, for tests. */
+
 import { randomUUID } from 'node:crypto';
 import type { Migration, VmDefinition } from '@sealift/contract';
+import { toLimits } from '../migrations/spec/limits.ts';
 import type { StoredHost, StoredMigration, StoredVm } from '../store/store.ts';
 
 export const definitionOf = (name: string, changes: Partial<VmDefinition> = {}): VmDefinition => ({
@@ -52,14 +54,7 @@ export function migrationOf(vm: string, changes: Partial<Migration> = {}): Store
       source: { name: 'alpha', keyHash: 'ab'.repeat(32) },
       destination: { name: 'bravo', keyHash: 'cd'.repeat(32) },
       channels: 4,
-      limits: {
-        bandwidthBytesPerSecond: 0,
-        downtimeMs: 30,
-        maxDowntimeMs: 300,
-        deadlineMs: 3_600_000,
-        maxThrottlePercent: 80,
-        postcopy: false,
-      },
+      limits: toLimits(),
       expiresAt: 1_767_229_200_002,
     },
   };
