@@ -143,14 +143,14 @@ export function destinationStep(state: DestinationState, event: DestinationEvent
       if (event.type === 'runs') return state.rest ? arriving(state.rest) : ended('arrived', undefined, [{ type: 'settle-in' }]);
       if (state.rest && isHappening(event)) return { state: { ...state, rest: withHappening(state.rest, event) }, effects: [] };
       if (event.type === 'would-not-run') return wouldNotRun(state, event.failure);
-      if (event.type === 'vm-gone') return ended('lost', lost);
+      if (event.type === 'vm-gone') return vmGone();
       if (event.type === 'keep') return state.sole ? stay(state) : { state: { ...state, sole: true }, effects: [] };
       if (event.type === 'drop') return supersede(again(state, superseded));
       // The last record says `prepared`, which after a restart means just this.
       if (event.type === 'journal-failed') return { state: { at: 'discarding', failure: event.failure }, effects: [{ type: 'discard' }] };
       return stay(state);
     case 'arriving':
-      if (event.type === 'vm-gone') return ended('lost', lost);
+      if (event.type === 'vm-gone') return vmGone();
       return isHappening(event) ? arriving(withHappening(state.rest, event), state) : stay(state);
     case 'losing':
       return event.type === 'discarded' ? ended('lost', state.failure) : stay(state);
@@ -204,7 +204,7 @@ function returning(state: Extract<DestinationState, { at: 'returning' }>, event:
     case 'drop':
       return supersede(state);
     case 'vm-gone':
-      return ended('lost', lost);
+      return vmGone();
     case 'would-not-run':
       return state.postcopy ? giveBack(event.failure, state) : stay(state);
     case 'failed': {
@@ -264,6 +264,9 @@ function arriving(rest: Rest, before?: DestinationState): DestinationTurn {
   if (became === 'coming') return { state: { at: 'arriving', rest }, effects: before ? [] : [{ type: 'say-running' }] };
   return lose(became.lost);
 }
+
+/** What can be had of it, its definition and its disks, is this host's. */
+const vmGone = (): DestinationTurn => ended('lost', lost, [{ type: 'end-vm' }]);
 
 /** The source is not given back what has run here. It asks, and hears that the VM was this host's. */
 const lose = (failure: Failure): DestinationTurn => ({ state: { at: 'losing', failure }, effects: [{ type: 'end-vm' }] });

@@ -370,7 +370,7 @@ export class Incoming implements Side {
     if (state.at !== 'ended') return;
     this.#stopListening?.();
     if (state.outcome === 'lost') {
-      this.#vm?.setMoving(undefined);
+      await this.#vm?.letGo();
       await this.#session?.drop();
       await removeDirectory(this.#workplace.host, this.#identity.migration);
     }

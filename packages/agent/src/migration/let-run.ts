@@ -11,21 +11,28 @@ const askAgainMs = 50;
 
 /** @param running called once it runs, and before anybody is told */
 export async function letRun(vm: Vm | undefined, runState: RunState, running: () => Promise<void>, log: Logger): Promise<DestinationEvent> {
-  if (vm?.pid === undefined || vm.link?.gone) {
-    return {
-      type: 'would-not-run',
-      failure: { code: 'hypervisor', message: "the VM's QEMU ended at the destination before it ran; see its log" },
-    };
-  }
+  if (vm?.pid === undefined || vm.link?.gone) return goneBefore;
+  let told = false;
   try {
-    // Repeated after a restart, when it may run already.
-    if (runState === 'running' && (await queryRunState(vm.monitor)) !== 'running') await cont(vm.monitor);
+    if (runState === 'running') {
+      const state = await queryRunState(vm.monitor);
+      told = true;
+      // Repeated after a restart, when it may run already.
+      if (state !== 'running') await cont(vm.monitor);
+    }
     await running();
     return { type: 'runs' };
   } catch (error) {
-    return wouldNotRun(vm, failureOf(error, 'hypervisor'), log);
+    const became = await wouldNotRun(vm, failureOf(error, 'hypervisor'), log);
+    // Its end is noticed a moment after it: what it was never told, it did not do.
+    return became.type === 'vm-gone' && !told ? goneBefore : became;
   }
 }
+
+const goneBefore: DestinationEvent = {
+  type: 'would-not-run',
+  failure: { code: 'hypervisor', message: "the VM's QEMU ended at the destination before it ran; see its log" },
+};
 
 /** Giving it back is safe only while it has never run here: QEMU says so itself, or it is kept. One that does not answer is asked until it does, or is gone. */
 async function wouldNotRun(vm: Vm, failure: Failure, log: Logger): Promise<DestinationEvent> {

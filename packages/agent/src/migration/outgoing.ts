@@ -370,7 +370,7 @@ export class Outgoing implements Side {
     this.#stopTimers();
     await this.#session?.drop();
     await removeDirectory(host, this.#identity.migration);
-    if (state.outcome !== 'released') this.#vm?.setMoving(undefined);
+    if (state.outcome !== 'released') await this.#vm?.letGo();
     if (this.#vm && this.#guest?.off && state.outcome === 'kept') await host.vms.guestPoweredOff(this.#vm);
     const phase = sourcePhase(state) ?? 'failed';
     const failure = state.failure && withAdvice(state.failure);

@@ -71,9 +71,9 @@ export async function findOutWhatIsMissing(vm: Vm): Promise<DestinationEvent | u
   }
 }
 
-/** Ends a VM that ran here and cannot run on: it stays this host's, off, to be started again from its disks. */
+/** Ends a VM that ran here and cannot run on, where that has not happened by itself: it stays this host's, off, to be started again from its disks. */
 export async function endVm(vm: Vm, host: VmHost, log: Logger): Promise<void> {
-  log.error('the VM has lost memory that was still at the source: it is ended');
+  log.error('the VM has lost its memory: it stays here, off');
   const { process } = vm;
   if (process) {
     await insist(

@@ -41,7 +41,7 @@ export async function insistOnResuming(vm: Vm, before: RunState | 'off', stopped
         await vm.exited;
         return 'vm-gone';
       }
-      await resumeAtSource(vm.monitor, before, stopped);
+      await resumeAtSource(vm.monitor, before, stopped, drawn);
       return 'resumed';
     } catch (error) {
       log.error({ err: error }, 'the VM could not be let run again at the source yet');
@@ -59,14 +59,15 @@ const stranded: readonly MigrationStatus[] = ['postcopy-paused', 'postcopy-recov
  *
  * @param before `off` where the guest has powered off: nothing runs again then
  * @param stopped whether the guest's vCPUs stood still meanwhile, so that the network should hear of it again
+ * @param drawn whether post-copy had begun
  * @throws SealiftError `hypervisor` where QEMU does not let the guest run; QmpError
  */
-async function resumeAtSource(monitor: Monitor, before: RunState | 'off', stopped: boolean): Promise<void> {
+async function resumeAtSource(monitor: Monitor, before: RunState | 'off', stopped: boolean, drawn: boolean): Promise<void> {
   // While it sends the last of a stopped VM it is about to complete, and QEMU 7.2 can hang for good when it is cancelled just then with multifd.
   // Completed is as good as cancelled: the VM was never granted.
   const { status } = await queryMigration(monitor);
   if (status !== 'device' && status !== 'completed') await cancelMigration(monitor);
-  await untilOver(monitor);
+  if (!(await untilOver(monitor)) && drawn) throw new SealiftError('hypervisor', 'QEMU does not come out of post-copy');
   if (before !== 'running') return;
   const deadline = performance.now() + resumeMs;
   for (let state = await queryRunState(monitor); state !== 'running'; state = await queryRunState(monitor)) {
@@ -83,15 +84,16 @@ const over: readonly MigrationStatus[] = ['none', 'cancelled', 'failed', 'comple
 
 /**
  * Waits until QEMU's migration is over, or for {@link cancelMs}: what counts is whether the guest runs.
+ * @returns whether it is over
  *
  * QEMU (7.2 at least) misses a cancel that comes just as it stops the VM for `pause-before-switchover`: it is then `cancelling`, and waits for
  * migrate-continue for ever. Told to continue from `cancelling`, it goes on, and cancels.
  */
-async function untilOver(monitor: Monitor): Promise<void> {
+async function untilOver(monitor: Monitor): Promise<boolean> {
   const begun = performance.now();
   for (let nudged = false; performance.now() - begun < cancelMs; await sleep(5)) {
     const { status } = await queryMigration(monitor);
-    if (over.includes(status)) return;
+    if (over.includes(status)) return true;
     if (status !== 'cancelling' || nudged || performance.now() - begun < nudgeMs) continue;
     nudged = true;
     await monitor.execute('migrate-continue', { state: 'cancelling' }).catch((error: unknown) => {
@@ -99,4 +101,5 @@ async function untilOver(monitor: Monitor): Promise<void> {
       if (!(error instanceof QmpError) || error.code !== 'command') throw error;
     });
   }
+  return false;
 }

@@ -291,8 +291,8 @@ export class VmHost {
   #settle(vm: Vm): void {
     vm.turns
       .take(async () => {
-        if (this.#closed || vm.moving || this.#vms.get(vm.name) !== vm || !vm.link) return;
-        if (vm.link.gone) await this.#clearUp(vm, 'unexpectedly');
+        if (this.#closed || vm.moving || this.#vms.get(vm.name) !== vm) return;
+        if (!vm.link || vm.link.gone) await this.#clearUp(vm, 'unexpectedly');
         else {
           await vm.link.refresh();
           if (vm.link.runState !== 'shutdown' || vm.moving) return;

@@ -120,6 +120,12 @@ export class Vm {
     if (before && !moving) this.#released();
   }
 
+  /** A migration lets go. Resolves when what became of the VM meanwhile has been seen to, so that {@link state} says it. */
+  async letGo(): Promise<void> {
+    this.setMoving(undefined);
+    await this.turns.take(async () => {});
+  }
+
   /** @throws SealiftError `migrating` while a migration has its hand on it */
   requireSettled(): void {
     if (!this.#moving) return;

@@ -180,6 +180,9 @@ function effectMoves(world: World): void {
     case 'settle-in':
       if (spoken) world.say(F.toS, word.running);
       break;
+    case 'end-vm':
+      if (qemu !== dQemu.gone) world.wrong = 'the destination ends a VM that is there';
+      break;
     case 'discard':
       judgeDiscard(world);
       next[F.dQemu] = dQemu.gone;
