@@ -10,15 +10,19 @@ export type Fetch = (
   init: { method: string; headers: Record<string, string>; body?: string; signal?: AbortSignal },
 ) => Promise<Response>;
 
-type Call<R extends Route> = keyof Input<R> extends never
-  ? (input?: undefined, signal?: AbortSignal) => Promise<Output<R>>
-  : (input: Input<R>, signal?: AbortSignal) => Promise<Output<R>>;
+type Call<R extends Route> =
+  Record<never, never> extends Input<R>
+    ? (input?: Input<R>, signal?: AbortSignal) => Promise<Output<R>>
+    : (input: Input<R>, signal?: AbortSignal) => Promise<Output<R>>;
+
+type Stream<R extends Route> =
+  Record<never, never> extends Input<R>
+    ? (input?: Input<R>, signal?: AbortSignal) => AsyncGenerator<Output<R>>
+    : (input: Input<R>, signal?: AbortSignal) => AsyncGenerator<Output<R>>;
 
 /** One method per route. A stream of events yields each event's data. Sockets are opened by their URL, see {@link pathOf}. */
 export type Client<A extends Api> = {
-  readonly [K in keyof A as A[K] extends { stream: 'socket' } ? never : K]: A[K] extends { stream: 'events' }
-    ? (input: Input<A[K]>, signal?: AbortSignal) => AsyncGenerator<Output<A[K]>>
-    : Call<A[K]>;
+  readonly [K in keyof A as A[K] extends { stream: 'socket' } ? never : K]: A[K] extends { stream: 'events' } ? Stream<A[K]> : Call<A[K]>;
 };
 
 /** The route's path with its parameters filled in. */
@@ -28,6 +32,13 @@ export const pathOf = (route: Route, params: Record<string, string> = {}): strin
     if (value === undefined) throw new TypeError(`${route.path}: parameter ${name} is missing`);
     return encodeURIComponent(value);
   });
+
+type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+
+function queryOf(query: Query = {}): string {
+  const given = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)] as const]));
+  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`;
+}
 
 /** The error that an answer's body carries; undefined where it carries none. Also for a WebSocket that was refused. */
 export function errorOf(body: unknown): SealiftError | undefined {
@@ -47,14 +58,18 @@ export function createClient<A extends Api>(
   fetch: Fetch,
   unreachable: 'manager_unreachable' | 'agent_unreachable',
 ): Client<A> {
-  type Parts = { params?: Record<string, string>; body?: unknown };
+  type Parts = { params?: Record<string, string>; query?: Query; body?: unknown; lastEventId?: number };
 
   const request = async (route: Route, input: Parts | undefined, signal: AbortSignal | undefined, accept: string): Promise<Response> => {
     let response: Response;
     try {
-      response = await fetch(base + pathOf(route, input?.params), {
+      response = await fetch(base + pathOf(route, input?.params) + queryOf(input?.query), {
         method: route.method,
-        headers: { accept, ...(input?.body !== undefined && { 'content-type': 'application/json' }) },
+        headers: {
+          accept,
+          ...(input?.body !== undefined && { 'content-type': 'application/json' }),
+          ...(input?.lastEventId !== undefined && { 'last-event-id': String(input.lastEventId) }),
+        },
         ...(input?.body !== undefined && { body: JSON.stringify(input.body) }),
         ...(signal && { signal }),
       });

@@ -44,7 +44,8 @@ export type LimitsChange = Static<typeof LimitsChange>;
 
 export const MigrationOrder = Type.Object(
   {
-    to: Name,
+    /** Left out: the host that fits best. */
+    to: Type.Optional(Name),
     /** Move without encryption; refused where the VM's mode is `required`. */
     clear: Type.Optional(Type.Boolean()),
     /** multifd channels beside the main one; 0 moves everything through the main one. */

@@ -1,6 +1,6 @@
 /** A virtual machine: how it is defined, and what a host says of it. */
 import { type Static, Type } from 'typebox';
-import { Name, Timestamp } from './names.ts';
+import { Bytes, Name, Timestamp } from './names.ts';
 
 /** What may be asked of a VM's migrations: see SPECIFICATION.md, "encryption mode". */
 export const EncryptionMode = Type.Union([Type.Literal('disabled'), Type.Literal('opportunistic'), Type.Literal('required')]);
@@ -50,7 +50,8 @@ export const VmDefinition = Type.Object(
     kernelBoot: Type.Optional(KernelBoot),
     disks: Type.Array(Disk, { default: [], maxItems: 16 }),
     nics: Type.Array(Nic, { default: [], maxItems: 8 }),
-    encryption: EncryptionMode,
+    /** Left out: the cluster's default. */
+    encryption: Type.Optional(EncryptionMode),
   },
   { additionalProperties: false, $id: 'VmDefinition' },
 );
@@ -72,6 +73,17 @@ export const VmState = Type.Union([
 ]);
 export type VmState = Static<typeof VmState>;
 
+/** Over the last few seconds. */
+export const VmStats = Type.Object({
+  /** CPUs' worth: 1 is one CPU fully used. */
+  cpus: Type.Number({ minimum: 0 }),
+  /** Of the host's memory, what its QEMU really takes. */
+  residentBytes: Bytes,
+  diskBytesPerSecond: Type.Object({ read: Type.Number({ minimum: 0 }), written: Type.Number({ minimum: 0 }) }),
+  networkBytesPerSecond: Type.Object({ received: Type.Number({ minimum: 0 }), sent: Type.Number({ minimum: 0 }) }),
+});
+export type VmStats = Static<typeof VmStats>;
+
 /** A VM as its host's agent reports it. */
 export const AgentVm = Type.Object({
   definition: VmDefinition,
@@ -81,6 +93,11 @@ export const AgentVm = Type.Object({
   /** The host's path of the serial log. */
   log: Type.String(),
   migration: Type.Optional(Type.String()),
+  stats: Type.Optional(VmStats),
+  /** A QEMU that sealift did not start: seen, not moved, not touched. */
+  adopted: Type.Optional(Type.Boolean()),
+  /** Why it cannot be moved whatever the destination, each in words. */
+  immovable: Type.Optional(Type.Array(Type.String())),
 });
 export type AgentVm = Static<typeof AgentVm>;
 
@@ -94,7 +111,10 @@ export const Vm = Type.Object({
   host: Name,
   state: VmState,
   definition: VmDefinition,
+  /** What holds for its migrations: its own mode, or its cluster's. */
+  encryption: Type.Object({ mode: EncryptionMode, from: Type.Union([Type.Literal('vm'), Type.Literal('cluster')]) }),
   createdAt: Timestamp,
+  stats: Type.Optional(VmStats),
   migration: Type.Optional(Type.String({ description: 'The migration that is moving it now' })),
   /** Every host that has it; two while it moves. */
   found: Type.Array(Sighting),

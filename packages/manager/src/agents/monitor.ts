@@ -62,6 +62,8 @@ export class MonitoredHost {
     return {
       name,
       endpoint,
+      cluster: 'default',
+      maintenance: 'none',
       state: seen && seen.problem === undefined ? 'connected' : 'unreachable',
       ...(seen?.problem !== undefined && { problem: seen.problem }),
       ...(this.#lastSeenAt !== undefined && { lastSeenAt: this.#lastSeenAt }),

@@ -149,7 +149,8 @@ export class Vms {
         const { name, host, definition, createdAt } = stored;
         const { state, found, problem } = finding;
         const more = { ...(migration && { migration: migration.id }), ...(problem !== undefined && { problem }) };
-        return { vm: { name, host, state, definition, createdAt, found, ...more }, finding };
+        const encryption = { mode: definition.encryption ?? 'opportunistic', from: definition.encryption ? 'vm' : 'cluster' } as const;
+        return { vm: { name, host, state, definition, encryption, createdAt, found, ...more }, finding };
       }),
     );
   }
