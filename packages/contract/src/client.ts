@@ -37,7 +37,7 @@ type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
 function queryOf(query: Query = {}): string {
   const given = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)] as const]));
-  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`;
+  return given.length === 0 ? '' : `?${new URLSearchParams(Object.fromEntries(given))}`;
 }
 
 /** The error that an answer's body carries; undefined where it carries none. Also for a WebSocket that was refused. */
