@@ -6,7 +6,7 @@ import { SealiftError } from '@sealift/contract';
 import { hostDnsName, type Identity, makeCertificates, managerDnsName } from '../certificates.ts';
 import { commandOf, endProcesses, type ProcessId, processId } from '../system/process.ts';
 import { buildTopology, presentNamespaces, removeTopology } from '../topology/build.ts';
-import { hostNames, type Plan, planOf } from '../topology/plan.ts';
+import { type Plan, planOf } from '../topology/plan.ts';
 import { managerClient } from './api.ts';
 import { startAgent, startManager } from './daemons.ts';
 import { type LabPaths, pathsOf } from './paths.ts';
@@ -20,7 +20,7 @@ export interface Lab {
   readonly paths: LabPaths;
 }
 
-export const labOf = (id: string): Lab => ({ id, plan: planOf(id), paths: pathsOf(id) });
+export const labOf = (id: string, hosts?: readonly string[]): Lab => ({ id, plan: planOf(id, hosts), paths: pathsOf(id) });
 
 /** @throws SealiftError `not_authorised` unless run by root */
 export const requireRoot = (): void => {
@@ -51,7 +51,7 @@ export const bringUp = async (
 ): Promise<ReadonlyMap<string, Identity>> => {
   for (const folder of [paths.run, paths.logs, paths.captures]) await mkdir(folder, { recursive: true, mode: 0o700 });
   await buildTopology(plan);
-  const identities = await makeCertificates(paths.certificates, [managerDnsName, ...hostNames.map(hostDnsName)]);
+  const identities = await makeCertificates(paths.certificates, [managerDnsName, ...plan.hosts.map(({ name }) => hostDnsName(name))]);
   signal.throwIfAborted();
   await Promise.all([
     startManager(plan, paths, identities, signal),
@@ -66,15 +66,16 @@ export const bringUp = async (
 export const takeDown = async ({ plan, paths }: Lab): Promise<void> => {
   await endProcesses(await recordedProcesses(paths.processes));
   // Agents leave their QEMUs running when they end, on purpose.
-  await endProcesses(await runningQemus(paths), 0);
+  await endProcesses(await runningQemus(plan, paths), 0);
   await removeTopology(plan);
-  for (const folder of [...hostNames.map(paths.agentRun), paths.run, paths.state]) await rm(folder, { recursive: true, force: true });
+  for (const folder of [...plan.hosts.map(({ name }) => paths.agentRun(name)), paths.run, paths.state])
+    await rm(folder, { recursive: true, force: true });
 };
 
 /** By the agents' pid files; a process id that is another program's by now is not among them. */
-const runningQemus = async (paths: LabPaths): Promise<readonly ProcessId[]> => {
+const runningQemus = async (plan: Plan, paths: LabPaths): Promise<readonly ProcessId[]> => {
   const found: ProcessId[] = [];
-  for (const host of hostNames) {
+  for (const { name: host } of plan.hosts) {
     const folder = join(paths.agentRun(host), 'vms');
     for (const vm of await readdir(folder).catch(() => [])) {
       const text = await readFile(join(folder, vm, 'pid'), 'utf8').catch(() => '');
@@ -89,11 +90,11 @@ const runningQemus = async (paths: LabPaths): Promise<readonly ProcessId[]> => {
  * Copies the logs of the daemons and VMs to where they outlive the lab.
  * @returns the folder
  */
-export const saveLogs = async ({ id, paths }: Lab): Promise<string> => {
+export const saveLogs = async ({ id, plan, paths }: Lab): Promise<string> => {
   const folder = join(checkout, '.cache', 'lab-logs', `${id}-${new Date().toISOString().replaceAll(':', '')}`);
   await mkdir(folder, { recursive: true });
   await cp(paths.logs, folder, { recursive: true }).catch(() => {}); // it may have failed before there were any
-  for (const host of hostNames) {
+  for (const { name: host } of plan.hosts) {
     const vms = join(paths.agentState(host), 'vms');
     for (const vm of await readdir(vms).catch(() => [])) {
       for (const log of ['serial.log', 'qemu.log']) await cp(join(vms, vm, log), join(folder, `${host}-${vm}-${log}`)).catch(() => {});

@@ -1,4 +1,4 @@
-/** The lab's virtual machine. */
+/** The lab's virtual machines. */
 import type { VmDefinition } from '@sealift/contract';
 import { kernelCommandLine } from '../guest/boot.ts';
 import type { GuestImage } from '../guest/image.ts';
@@ -9,13 +9,18 @@ export const guestName = 'web';
 export const guestHost = guestAddress(0).replace(/\/.*/, '');
 
 export interface GuestOptions {
+  /** Of several guests; the first is 0. */
+  readonly index?: number;
   readonly memoryMiB: number;
   /** 0 for no memory checker. */
   readonly checkerMiB: number;
 }
 
-export const guestDefinition = (image: GuestImage, { memoryMiB, checkerMiB }: GuestOptions): VmDefinition => ({
-  name: guestName,
+/** The first is {@link guestName}, the others are numbered. */
+export const guestNameOf = (index: number): string => (index === 0 ? guestName : `${guestName}-${index}`);
+
+export const guestDefinition = (image: GuestImage, { index = 0, memoryMiB, checkerMiB }: GuestOptions): VmDefinition => ({
+  name: guestNameOf(index),
   memoryMiB,
   vcpus: 1,
   cpuModel: 'qemu64',
@@ -23,9 +28,9 @@ export const guestDefinition = (image: GuestImage, { memoryMiB, checkerMiB }: Gu
   kernelBoot: {
     kernel: image.kernel,
     initrd: image.initrd,
-    cmdline: kernelCommandLine({ address: guestAddress(0), checkerMiB, checkerPauseMs: 1000 }),
+    cmdline: kernelCommandLine({ address: guestAddress(index), checkerMiB, checkerPauseMs: 1000 }),
   },
   disks: [],
-  nics: [{ bridge: 'br0', mac: '52:54:00:5e:a1:01' }],
+  nics: [{ bridge: 'br0', mac: `52:54:00:5e:a1:${(index + 1).toString(16).padStart(2, '0')}` }],
   encryption: 'opportunistic',
 });

@@ -58,6 +58,7 @@ export interface Plan {
   readonly hosts: readonly Host[];
 }
 
+/** Of a lab that is not told otherwise. */
 export const hostNames = ['alpha', 'bravo'] as const;
 
 /** The network that guests are on: a guest's address, with the length of the prefix. */
@@ -69,7 +70,8 @@ export const namespaceOf = (id: string, box: string): string => `sl-${id}-${box}
 /** The switch's port of a network that leads to a box. */
 export const switchPort = (network: Network, box: string): string => `${network}-${box}`;
 
-export const planOf = (id: string): Plan => ({
+/** @param hosts their names, at most 80: addresses count up from the first */
+export const planOf = (id: string, hosts: readonly string[] = hostNames): Plan => ({
   switch: namespaceOf(id, 'switch'),
   manager: {
     name: 'manager',
@@ -77,7 +79,7 @@ export const planOf = (id: string): Plan => ({
     ports: [{ network: 'mgmt', name: 'mgmt0', address: '10.77.0.1/24' }],
   },
   client: { name: 'client', namespace: namespaceOf(id, 'client'), ports: [{ network: 'vm', name: 'vm0', address: '10.77.1.1/24' }] },
-  hosts: hostNames.map((name, index) => ({
+  hosts: hosts.map((name, index) => ({
     name,
     namespace: namespaceOf(id, name),
     ports: [
