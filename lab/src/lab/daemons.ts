@@ -27,13 +27,17 @@ export const startManager = (
     ...identityOptions(identities, managerDnsName),
   ]);
 
-/** @param breakpoints a directory in which files say at which stages migrations are held; without one, none is held */
+/**
+ * @param breakpoints a directory in which files say at which stages migrations are held; without one, none is held
+ * @param more of the agent's options
+ */
 export const startAgent = (
   host: Host,
   paths: LabPaths,
   identities: ReadonlyMap<string, Identity>,
   signal: AbortSignal,
   breakpoints?: string,
+  more: readonly string[] = [],
 ): Promise<ProcessId> => {
   const args = [
     'agent',
@@ -44,6 +48,7 @@ export const startAgent = (
     ...['--migration-listen', host.migrationEndpoint],
     ...identityOptions(identities, hostDnsName(host.name)),
     ...(breakpoints === undefined ? [] : ['--unsafe']),
+    ...more,
   ];
   const env = breakpoints === undefined ? process.env : { ...process.env, SEALIFT_BREAKPOINTS: breakpoints };
   return startDaemon(host.name, host.namespace, paths, signal, args, env);

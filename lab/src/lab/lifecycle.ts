@@ -41,6 +41,7 @@ export const requireAbsent = async ({ id, plan }: Lab): Promise<void> => {
  * Network, certificates, manager and agents, and both hosts known to the manager.
  * @param signal ends it between two steps
  * @param breakpoints makes agents that can be held, see startAgent
+ * @param more options for the agent of a host
  * @returns the certificates, to start a daemon again with
  * @throws Error; what was made until then is left for {@link takeDown}
  */
@@ -48,6 +49,7 @@ export const bringUp = async (
   { plan, paths }: Lab,
   signal: AbortSignal,
   breakpoints?: (host: string) => string,
+  more?: (host: string) => readonly string[],
 ): Promise<ReadonlyMap<string, Identity>> => {
   for (const folder of [paths.run, paths.logs, paths.captures]) await mkdir(folder, { recursive: true, mode: 0o700 });
   await buildTopology(plan);
@@ -55,7 +57,7 @@ export const bringUp = async (
   signal.throwIfAborted();
   await Promise.all([
     startManager(plan, paths, identities, signal),
-    ...plan.hosts.map((host) => startAgent(host, paths, identities, signal, breakpoints?.(host.name))),
+    ...plan.hosts.map((host) => startAgent(host, paths, identities, signal, breakpoints?.(host.name), more?.(host.name))),
   ]);
   await using manager = managerClient(paths.managerSocket);
   for (const { name, agentEndpoint } of plan.hosts) await manager.addHost({ body: { name, endpoint: agentEndpoint } }, signal);
