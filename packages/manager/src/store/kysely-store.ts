@@ -1,17 +1,25 @@
 /** The store on any SQL database that Kysely speaks to. */
-import type { Keep, Migration, MigrationSpec, Resolution, VmDefinition } from '@sealift/contract';
+import type { Keep, Maintenance, Migration, MigrationSpec, Resolution, Task, VmDefinition } from '@sealift/contract';
 import type { Kysely, Selectable } from 'kysely';
+import { endTask, KyselyHistory, type StoredTask, taskRow } from './history.ts';
+import { KyselyPolicy } from './policy.ts';
+import { type Keeping, prune } from './pruning.ts';
 import type { Tables } from './schema.ts';
-import type { Store, StoredHost, StoredMigration, StoredVm } from './store.ts';
+import { Refusals } from './sql.ts';
+import type { MigrationPage, Store, StoredHost, StoredMigration, StoredVm, VmPage } from './store.ts';
 
 export class KyselyStore implements Store {
+  readonly policy: KyselyPolicy;
+  readonly history: KyselyHistory;
   readonly #db: Kysely<Tables>;
-  readonly #isConstraint: (error: unknown) => boolean;
+  readonly #refusals: Refusals;
 
   /** @param isConstraint tells the database's refusal of a duplicate or a dangling reference from every other error */
   constructor(db: Kysely<Tables>, isConstraint: (error: unknown) => boolean) {
     this.#db = db;
-    this.#isConstraint = isConstraint;
+    this.#refusals = new Refusals(isConstraint);
+    this.policy = new KyselyPolicy(db, this.#refusals);
+    this.history = new KyselyHistory(db, this.#refusals);
   }
 
   async listHosts(): Promise<StoredHost[]> {
@@ -22,24 +30,48 @@ export class KyselyStore implements Store {
       keyHash: row.key_hash,
       addedAt: Number(row.added_at),
       ...(row.last_seen_at !== null && { lastSeenAt: Number(row.last_seen_at) }),
+      cluster: row.cluster ?? 'default',
+      maintenance: row.maintenance as Maintenance, // as setMaintenance wrote it
     }));
   }
 
   addHost(host: StoredHost): Promise<boolean> {
-    const { name, endpoint, keyHash: key_hash, addedAt: added_at, lastSeenAt: last_seen_at = null } = host;
-    return this.#unlessRefused(this.#db.insertInto('hosts').values({ name, endpoint, key_hash, added_at, last_seen_at }));
+    const { name, endpoint, keyHash: key_hash, addedAt: added_at, lastSeenAt: last_seen_at = null, cluster, maintenance } = host;
+    const row = { name, endpoint, key_hash, added_at, last_seen_at, cluster, maintenance };
+    return this.#refusals.unlessRefused(this.#db.insertInto('hosts').values(row));
   }
 
   removeHost(name: string): Promise<boolean> {
-    return this.#unlessRefused(this.#db.deleteFrom('hosts').where('name', '=', name));
+    return this.#refusals.unlessRefused(this.#db.deleteFrom('hosts').where('name', '=', name));
   }
 
   async hostSeen(name: string, at: number): Promise<void> {
     await this.#db.updateTable('hosts').set({ last_seen_at: at }).where('name', '=', name).execute();
   }
 
-  async listVms(): Promise<StoredVm[]> {
-    return (await this.#db.selectFrom('vms').selectAll().orderBy('name').execute()).map(vmOf);
+  async setMaintenance(name: string, maintenance: Maintenance): Promise<void> {
+    await this.#db.updateTable('hosts').set({ maintenance }).where('name', '=', name).execute();
+  }
+
+  async listVms({ limit, after, host }: VmPage = {}): Promise<StoredVm[]> {
+    let query = this.#db.selectFrom('vms').selectAll();
+    if (after !== undefined) query = query.where('name', '>', after);
+    if (host !== undefined) query = query.where('host', '=', host);
+    if (limit !== undefined) query = query.limit(limit);
+    return (await query.orderBy('name').execute()).map(vmOf);
+  }
+
+  async knownVms(names: readonly string[]): Promise<string[]> {
+    if (names.length === 0) return [];
+    return (await this.#db.selectFrom('vms').select('name').where('name', 'in', names).execute()).map(({ name }) => name);
+  }
+
+  async countVms(): Promise<number> {
+    const { count } = await this.#db
+      .selectFrom('vms')
+      .select(({ fn }) => fn.countAll().as('count'))
+      .executeTakeFirstOrThrow();
+    return Number(count);
   }
 
   async getVm(name: string): Promise<StoredVm | undefined> {
@@ -49,16 +81,42 @@ export class KyselyStore implements Store {
 
   addVm(vm: StoredVm): Promise<boolean> {
     const { name, host, createdAt: created_at } = vm;
-    return this.#unlessRefused(this.#db.insertInto('vms').values({ name, host, created_at, definition: JSON.stringify(vm.definition) }));
+    return this.#refusals.unlessRefused(
+      this.#db.insertInto('vms').values({ name, host, created_at, definition: JSON.stringify(vm.definition) }),
+    );
+  }
+
+  async changeVm(name: string, definition: VmDefinition): Promise<void> {
+    await this.#db
+      .updateTable('vms')
+      .set({ definition: JSON.stringify(definition) })
+      .where('name', '=', name)
+      .execute();
   }
 
   async removeVm(name: string): Promise<void> {
     await this.#db.deleteFrom('vms').where('name', '=', name).execute();
   }
 
-  async listMigrations(): Promise<StoredMigration[]> {
-    const rows = await this.#migrations().orderBy('ordered_at', 'desc').orderBy('id', 'desc').execute();
-    return rows.map(migrationOf);
+  async listMigrations({ limit, before, vm, host, running }: MigrationPage = {}): Promise<StoredMigration[]> {
+    let query = this.#migrations();
+    if (vm !== undefined) query = query.where('vm', '=', vm);
+    if (host !== undefined) query = query.where((is) => is.or([is('from_host', '=', host), is('to_host', '=', host)]));
+    if (running !== undefined) query = query.where('ended_at', running ? 'is' : 'is not', null);
+    if (before !== undefined) {
+      query = query.where(({ eb, refTuple, selectFrom }) =>
+        eb(
+          refTuple('ordered_at', 'id'),
+          '<',
+          selectFrom('migrations as mark')
+            .select(['mark.ordered_at', 'mark.id'])
+            .where('mark.id', '=', before)
+            .$asTuple('ordered_at', 'id'),
+        ),
+      );
+    }
+    if (limit !== undefined) query = query.limit(limit);
+    return (await query.orderBy('ordered_at', 'desc').orderBy('id', 'desc').execute()).map(migrationOf);
   }
 
   async unfinishedMigrations(): Promise<StoredMigration[]> {
@@ -75,20 +133,27 @@ export class KyselyStore implements Store {
     return row && migrationOf(row);
   }
 
-  addMigration({ migration, spec, begunAt }: StoredMigration): Promise<boolean> {
-    return this.#unlessRefused(
-      this.#db.insertInto('migrations').values({
-        id: migration.id,
-        vm: migration.vm,
-        from_host: migration.from,
-        to_host: migration.to,
-        spec: JSON.stringify(spec),
-        ordered_at: migration.orderedAt,
-        begun_at: begunAt ?? null,
-        clear_because: migration.clearBecause ?? null,
-        ...courseOf(migration),
-      }),
-    );
+  addMigration({ migration, spec, begunAt, parent }: StoredMigration): Promise<boolean> {
+    const row = {
+      id: migration.id,
+      vm: migration.vm,
+      from_host: migration.from,
+      to_host: migration.to,
+      spec: JSON.stringify(spec),
+      ordered_at: migration.orderedAt,
+      begun_at: begunAt ?? null,
+      clear_because: migration.clearBecause ?? null,
+      ...courseOf(migration),
+    };
+    const add = () =>
+      this.#db.transaction().execute(async (db) => {
+        await db.insertInto('migrations').values(row).execute();
+        await db
+          .insertInto('tasks')
+          .values(taskRow(taskOfMigration(migration, parent)))
+          .execute();
+      });
+    return this.#refusals.unlessRefused({ execute: add });
   }
 
   async migrationBegins(id: string, at: number): Promise<void> {
@@ -98,12 +163,13 @@ export class KyselyStore implements Store {
   async updateMigration(migration: Migration, vmHost?: string): Promise<void> {
     await this.#db.transaction().execute(async (db) => {
       await db.updateTable('migrations').set(courseOf(migration)).where('id', '=', migration.id).execute();
+      if (migration.endedAt !== undefined) await endTask(db, migration.id, taskOfMigration(migration));
       if (vmHost !== undefined) await db.updateTable('vms').set({ host: vmHost }).where('name', '=', migration.vm).execute();
     });
   }
 
   addResolution(id: string, keep: Keep, at: number): Promise<boolean> {
-    return this.#unlessRefused(this.#db.insertInto('resolutions').values({ migration: id, keep, decided_at: at }));
+    return this.#refusals.unlessRefused(this.#db.insertInto('resolutions').values({ migration: id, keep, decided_at: at }));
   }
 
   async removeResolution(id: string): Promise<void> {
@@ -126,22 +192,16 @@ export class KyselyStore implements Store {
     return rows.map(migrationOf);
   }
 
+  prune(keeping: Keeping): Promise<number> {
+    return prune(this.#db, keeping);
+  }
+
   async close(): Promise<void> {
     await this.#db.destroy();
   }
 
   #migrations() {
     return this.#db.selectFrom('migrations').leftJoin('resolutions', 'resolutions.migration', 'migrations.id').selectAll();
-  }
-
-  async #unlessRefused(query: { execute(): Promise<unknown> }): Promise<boolean> {
-    try {
-      await query.execute();
-      return true;
-    } catch (error) {
-      if (this.#isConstraint(error)) return false;
-      throw error;
-    }
   }
 }
 
@@ -152,6 +212,27 @@ const courseOf = ({ phase, endedAt, result, failure }: Migration) => ({
   result: result ? JSON.stringify(result) : null,
   failure: failure ? JSON.stringify(failure) : null,
 });
+
+/** The task that a migration is. Its progress while it runs is the agents' to say. */
+function taskOfMigration({ id, vm, from, to, phase, orderedAt, endedAt, failure }: Migration, parent?: string): StoredTask {
+  return {
+    id,
+    kind: 'migrate',
+    title: `move VM ${vm} from host ${from} to host ${to}`,
+    subject: { vm, host: from, migration: id },
+    state: stateOf(phase, endedAt),
+    progress: { done: phase === 'completed' ? 100 : 0, total: 100 },
+    startedAt: orderedAt,
+    ...(parent !== undefined && { parent }),
+    ...(endedAt !== undefined && { endedAt }),
+    ...(failure && { failure }),
+  };
+}
+
+function stateOf(phase: Migration['phase'], endedAt: number | undefined): Task['state'] {
+  if (endedAt === undefined) return 'running';
+  return phase === 'completed' || phase === 'cancelled' ? phase : 'failed';
+}
 
 // The casts below: these columns hold what this file wrote there, which had these types.
 

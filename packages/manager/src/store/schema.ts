@@ -1,6 +1,8 @@
 /** The tables, and the steps by which a database of any earlier version comes to have them. SQL that SQLite and PostgreSQL both read. */
 import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
+import { historyStep } from './steps/history.ts';
+import { policyStep } from './steps/policy.ts';
 
 /** Times are milliseconds since the epoch; PostgreSQL hands a bigint over as a string. */
 type Time = number | string;
@@ -11,6 +13,9 @@ interface HostTable {
   key_hash: string;
   added_at: Time;
   last_seen_at: Time | null;
+  /** Never null: SQLite adds no column that refers to another table and is not. */
+  cluster: string | null;
+  maintenance: string;
 }
 
 interface VmTable {
@@ -46,11 +51,79 @@ interface ResolutionTable {
   destination_refused: string | null;
 }
 
+/** `limits` and `balance` are JSON. */
+interface ClusterTable {
+  name: string;
+  encryption: string;
+  cpu_baseline: string | null;
+  limits: string;
+  balance: string;
+}
+
+/** `rule` is JSON. */
+interface RuleTable {
+  name: string;
+  rule: string;
+}
+
+/** A migration's task is made and ended with it. `orders` is what its runner was asked, JSON. */
+interface TaskTable {
+  id: string;
+  kind: string;
+  title: string;
+  vm: string | null;
+  host: string | null;
+  cluster: string | null;
+  state: string;
+  done: number;
+  total: number;
+  parent: string | null;
+  orders: string | null;
+  failure: string | null;
+  started_at: Time;
+  cancelled_at: Time | null;
+  ended_at: Time | null;
+}
+
+interface TaskLogTable {
+  task: string;
+  position: number;
+  at: Time;
+  message: string;
+}
+
+/** `data` is JSON. */
+interface EventTable {
+  id: number | string;
+  at: Time;
+  type: string;
+  severity: string;
+  message: string;
+  vm: string | null;
+  host: string | null;
+  cluster: string | null;
+  migration: string | null;
+  task: string | null;
+  data: string | null;
+}
+
+/** One row for each thing that is counted. */
+interface CounterTable {
+  name: string;
+  value: number | string;
+}
+
 export interface Tables {
   hosts: HostTable;
   vms: VmTable;
   migrations: MigrationTable;
   resolutions: ResolutionTable;
+  clusters: ClusterTable;
+  rules: RuleTable;
+  tasks: TaskTable;
+  task_log: TaskLogTable;
+  events: EventTable;
+  counters: CounterTable;
 }
 
 /** Never change a step that was released; add one. */
@@ -112,6 +185,8 @@ const steps: Record<string, Migration> = {
         .execute();
     },
   },
+  '0003-policy': policyStep,
+  '0004-history': historyStep,
 };
 
 /** @throws Error where a step fails, or where the database is of a later version than this program */

@@ -22,6 +22,8 @@ export const hostOf = (name: string): StoredHost => ({
   endpoint: '127.0.0.1:8652',
   keyHash: 'ab'.repeat(32),
   addedAt: 1_767_225_600_000,
+  cluster: 'default',
+  maintenance: 'none',
 });
 
 export const vmOf = (name: string, host: string): StoredVm => ({
