@@ -5,7 +5,9 @@ import { type Keep, type LimitsChange, type Migration, type MigrationOrder, type
 import type { Logger } from 'pino';
 import type { Hosts } from '../agents/hosts.ts';
 import type { AgentLink } from '../agents/link.ts';
-import type { Store, StoredMigration } from '../store/store.ts';
+import type { Events } from '../events/events.ts';
+import { ordered, reached, resolvedBy } from '../events/of-migrations.ts';
+import type { MigrationPage, Store, StoredMigration } from '../store/store.ts';
 import { begin, type Parties } from './begin.ts';
 import { checkPlan } from './checks.ts';
 import { follow } from './follow.ts';
@@ -29,12 +31,14 @@ export class Migrations {
   readonly #hosts: Hosts;
   readonly #resolutions: Resolutions;
   readonly #log: Logger;
+  readonly #events: Events;
   readonly #live = new Map<string, LiveMigration>();
   readonly #running = new Set<Promise<void>>();
   readonly #closing = new AbortController();
 
-  constructor(store: Store, hosts: Hosts, resolutions: Resolutions, log: Logger) {
+  constructor(store: Store, hosts: Hosts, resolutions: Resolutions, log: Logger, events: Events) {
     this.#store = store;
+    this.#events = events;
     this.#hosts = hosts;
     this.#resolutions = resolutions;
     this.#log = log;
@@ -60,24 +64,26 @@ export class Migrations {
 
   /**
    * Checks, records and begins a migration.
+   * @param parent the task that it is part of
    * @throws SealiftError for every refusal, with nothing changed
    */
-  async order(vm: string, order: MigrationOrder): Promise<Migration> {
-    const stored = await this.#plan(vm, order);
+  async order(vm: string, order: MigrationOrder, parent?: string): Promise<Migration> {
+    const stored = { ...(await this.#plan(vm, order)), ...(parent !== undefined && { parent }) };
     // Of orders at the same moment the store lets one pass.
     while (!(await this.#store.addMigration(stored))) await this.#refuseMoving(vm);
     const { migration } = stored;
     const { id, from, to, suite, clearBecause } = migration;
     if (clearBecause === undefined) this.#log.info({ migration: id, vm, from, to, suite }, 'migration ordered');
     else this.#log.warn({ migration: id, vm, from, to, suite, clearBecause }, 'migration ordered WITHOUT ENCRYPTION');
+    this.#events.publish(ordered(migration));
     const live = new LiveMigration(stored);
     this.#live.set(id, live);
     this.#keep(this.#run(live));
     return migration;
   }
 
-  async list(): Promise<Migration[]> {
-    return (await this.#store.listMigrations()).map(({ migration }) => this.#live.get(migration.id)?.current ?? migration);
+  async list(page: MigrationPage = {}): Promise<Migration[]> {
+    return (await this.#store.listMigrations(page)).map(({ migration }) => this.#live.get(migration.id)?.current ?? migration);
   }
 
   async get(id: string): Promise<Migration> {
@@ -248,7 +254,8 @@ export class Migrations {
   async #recordNext(live: LiveMigration, { migration, vmHost, undoDestination }: Verdict): Promise<void> {
     const ended = migration.endedAt !== undefined;
     // Progress is not stored: a commit is an fsync, and the agents still have it after a restart.
-    if (ended || migration.phase !== live.current.phase) await this.#store.updateMigration(migration, vmHost);
+    const news = ended || migration.phase !== live.current.phase;
+    if (news) await this.#store.updateMigration(migration, vmHost);
     if (ended) {
       const { id, vm, phase, result, failure } = migration;
       this.#log.info({ migration: id, vm, phase, result, failure }, 'migration ended');
@@ -257,6 +264,7 @@ export class Migrations {
       this.#live.delete(id);
     }
     live.show(migration);
+    if (news) this.#events.publish(reached(migration));
   }
 
   /** So that who sees the end also sees the VM in its place. */
@@ -296,6 +304,8 @@ export class Migrations {
     await this.#refresh(migration);
     this.#live.delete(id);
     live.show(await this.#stored(id));
+    this.#events.publish(resolvedBy(migration, keep));
+    this.#events.publish(reached(migration));
   }
 
   /** A manager that died between recording a decision and carrying it out. */

@@ -4,6 +4,9 @@ import type { HistoryStore } from './history.ts';
 import type { PolicyStore } from './policy.ts';
 import type { Keeping } from './pruning.ts';
 
+export type { EventPage, News, StoredTask, TaskPage } from './history.ts';
+export type { StoredCluster } from './policy.ts';
+
 export interface StoredHost {
   readonly name: string;
   readonly endpoint: string;
