@@ -17,6 +17,13 @@ export const tunables = {
   stallMs: 10_000,
   /** The kernel is asked as often as a PING is sent; a stall is found at most two looks late. */
   stallLookMs: 1_000,
+  /**
+   * A connection that this side has closed, and whose peer's host has everything, stays for the peer's FIN this long: it comes at once, or not at
+   * all, where that host has given up. Whatever comes later is answered with a reset.
+   */
+  finSeconds: 5,
+  /** Answers to a SYN that are repeated before its half-open connection is forgotten: after 7 s, when its source has long begun anew. */
+  synAckRepeats: 2,
   /** No poll sleeps longer, so that a worker always hears that it should end. */
   pollMs: 100,
   /**

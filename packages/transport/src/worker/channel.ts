@@ -3,7 +3,7 @@ import { controlChannel } from '../constants.ts';
 import { Epochs } from '../keys/epochs.ts';
 import { type EpochLog, type KeylogPlace, keylogTo } from '../keys/keylog.ts';
 import { libc, POLL } from '../native/libc.ts';
-import { abandon, tcpProgress } from '../native/sockets.ts';
+import { abandon, keep, tcpProgress } from '../native/sockets.ts';
 import { Inbound } from './inbound.ts';
 import type { Poller, Target } from './loop.ts';
 import type { PumpCommand, PumpReport } from './messages.ts';
@@ -34,6 +34,7 @@ export class Channel implements Target {
     this.index = channel;
     this.channels = channels;
     this.#wire = wire;
+    keep(wire);
     this.#stall = new Stall(() => tcpProgress(wire));
     this.#report = report;
     this.isSource = role === 'source';
@@ -131,7 +132,7 @@ export class Channel implements Target {
   release(): number {
     this.outbound.free();
     this.inbound.free();
-    if (!this.finished) abandon(this.#wire);
+    abandon(this.#wire, this.finished);
     libc.close(this.#wire);
     return this.#local;
   }

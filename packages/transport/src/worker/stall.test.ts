@@ -5,7 +5,16 @@ import type { TcpProgress } from '../native/sockets.ts';
 import { tunables } from '../tunables.ts';
 import { Stall } from './stall.ts';
 
-const idle: TcpProgress = { unacknowledged: 0, window: 65_536, probes: 0, acknowledged: 0, lastHeardMs: 0 };
+const idle: TcpProgress = {
+  unacknowledged: 0,
+  window: 65_536,
+  segmentBytes: 1_448,
+  unsentBytes: 0,
+  probes: 0,
+  acknowledged: 0,
+  lastHeardMs: 0,
+  triesMs: 200,
+};
 
 /** Looks each second. @returns the second at which it was noticed, or -1 */
 function noticedAt(seconds: number, progress: (second: number) => Partial<TcpProgress> | undefined): number {
