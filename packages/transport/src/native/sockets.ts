@@ -5,19 +5,16 @@ import { TransportError } from '../errors.ts';
 import { tunables } from '../tunables.ts';
 import type { Address } from '../worker/messages.ts';
 import { own } from './descriptors.ts';
+import { boundFarewell } from './farewell.ts';
 import { AF, E, errno, libc, SOCK } from './libc.ts';
 import { allocate, type Memory, nameOf } from './memory.ts';
 
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
-const SO_LINGER = 13;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const TCP_SYNCNT = 7;
-const TCP_LINGER2 = 8;
-const TCP_INFO = 11;
-const TCP_USER_TIMEOUT = 18;
 const TCP_NOTSENT_LOWAT = 25;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
@@ -97,112 +94,6 @@ export function tuneTcp(fd: number): void {
   setOption(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, tunables.notSentLowWater);
 }
 
-/** What the kernel knows of a connection's way to the peer. */
-export interface TcpProgress {
-  /** Segments that were sent and not acknowledged. */
-  readonly unacknowledged: number;
-  /** Bytes that the peer takes at the moment. 0: it takes none, and is asked again by probes. */
-  readonly window: number;
-  /** Payload of a full segment. */
-  readonly segmentBytes: number;
-  /** Bytes that were never sent yet. */
-  readonly unsentBytes: number;
-  /** Window probes since anything was heard of the peer. */
-  readonly probes: number;
-  /** Bytes, since the connection was made. */
-  readonly acknowledged: number;
-  /** Milliseconds since the last acknowledgement, of something new or not. */
-  readonly lastHeardMs: number;
-  /** How far apart the kernel's tries are by now, milliseconds, of sending again or of probing the window: up to two minutes. */
-  readonly triesMs: number;
-}
-
-let infoOfThread: Memory | undefined;
-
-/** @returns `undefined` where it is not a TCP connection */
-export function tcpProgress(fd: number): TcpProgress | undefined {
-  infoOfThread ??= allocate(8 + tcpInfo.bytes);
-  const { address, bytes } = infoOfThread;
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, tcpInfo.bytes, true);
-  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, address + 8, address) !== 0) return undefined;
-  const word = (at: number) => view.getUint32(8 + at, true);
-  const unacknowledged = word(tcpInfo.unacked);
-  // What is sent again has it doubled already, linux/tcp_timer.c.
-  const doublings = unacknowledged > 0 ? 0 : view.getUint8(8 + tcpInfo.backoff);
-  return {
-    unacknowledged,
-    // From Linux 5.4.
-    window: view.getUint32(0, true) < tcpInfo.bytes ? 1 : word(tcpInfo.sndWnd),
-    segmentBytes: word(tcpInfo.sndMss),
-    unsentBytes: word(tcpInfo.notSent),
-    probes: view.getUint8(8 + tcpInfo.probes),
-    acknowledged: Number(view.getBigUint64(8 + tcpInfo.bytesAcked, true)),
-    lastHeardMs: word(tcpInfo.lastAckRecv),
-    triesMs: Math.min(longestTryMs, (word(tcpInfo.rto) / 1000) * 2 ** doublings),
-  };
-}
-
-/** Offsets in struct tcp_info, linux/tcp.h; it is only ever added to at its end. */
-const tcpInfo = {
-  probes: 3,
-  backoff: 4,
-  rto: 8,
-  sndMss: 16,
-  unacked: 24,
-  lastAckRecv: 56,
-  bytesAcked: 120,
-  notSent: 144,
-  sndWnd: 228,
-  bytes: 232,
-} as const;
-
-/** TCP_RTO_MAX. */
-const longestTryMs = 120_000;
-
-/**
- * A connection of a channel is open from here on: the kernel is not to end it by itself, though the peer take nothing for now (docs/adr/0007).
- * Until then, and once it has been {@link abandon}ed, it gives up after {@link tunables.stallMs}.
- */
-export const keep = (fd: number): void => giveUpAfter(fd, 0);
-
-/**
- * Before closing: what the kernel has still to send is thrown away after {@link tunables.stallMs}, if the peer's host does not take it until then.
- * It looks only when it tries again; where that may be later, it throws it away at once, and the connection is reset.
- *
- * @param needed whether the peer must have it, however long its reader pauses: then nothing is thrown away but where its host has room for all
- *   of it, so that only a line that carries nothing keeps it from arriving
- */
-export function abandon(fd: number, needed: boolean): void {
-  const progress = tcpProgress(fd);
-  if (needed && !hasRoom(progress)) return;
-  giveUpAfter(fd, tunables.stallMs);
-  if (!needed && progress && progress.triesMs > tunables.stallMs) resetAtClose(fd);
-}
-
-/** More than is on its way by the bytes of full segments; less never. */
-const hasRoom = (progress: TcpProgress | undefined): boolean =>
-  progress !== undefined && progress.unacknowledged * progress.segmentBytes + progress.unsentBytes <= progress.window;
-
-/**
- * What a connection has from the start, so that one that is closed before it is {@link keep}t leaves the kernel soon as well, and a kept one too
- * once only the peer's FIN is missing. Where it fails the kernel gives up later by itself.
- */
-function boundFarewell(fd: number): void {
-  giveUpAfter(fd, tunables.stallMs);
-  trySetOption(fd, IPPROTO_TCP, TCP_LINGER2, tunables.finSeconds);
-}
-
-function resetAtClose(fd: number): void {
-  const { address, bytes } = scratch();
-  // A struct linger: on, and for no time at all.
-  new DataView(bytes.buffer).setBigUint64(128, 1n, true);
-  libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, address + 128, 8);
-}
-
-/** 0: when the kernel likes, which is after about a quarter of an hour, or 100 s where nobody has the connection open any more. */
-const giveUpAfter = (fd: number, ms: number): void => void trySetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, ms);
-
 /**
  * Mode 0600 from before anybody can connect.
  *
@@ -251,14 +142,9 @@ function open(family: number): number {
 }
 
 function setOption(fd: number, level: number, name: number, value: number): void {
-  check(trySetOption(fd, level, name, value), `setsockopt ${level}/${name}`);
-}
-
-/** @returns negative where it failed */
-function trySetOption(fd: number, level: number, name: number, value: number): number {
   const { address, bytes } = scratch();
   new DataView(bytes.buffer).setInt32(128, value, true);
-  return libc.setsockopt(fd, level, name, address + 128, 4);
+  check(libc.setsockopt(fd, level, name, address + 128, 4), `setsockopt ${level}/${name}`);
 }
 
 /** A struct sockaddr_in or sockaddr_in6 at the scratch's start. @returns its length */

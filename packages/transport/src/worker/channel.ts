@@ -2,8 +2,9 @@
 import { controlChannel } from '../constants.ts';
 import { Epochs } from '../keys/epochs.ts';
 import { type EpochLog, type KeylogPlace, keylogTo } from '../keys/keylog.ts';
+import { abandon, keep } from '../native/farewell.ts';
 import { libc, POLL } from '../native/libc.ts';
-import { abandon, keep, tcpProgress } from '../native/sockets.ts';
+import { tcpProgress } from '../native/progress.ts';
 import { Inbound } from './inbound.ts';
 import type { Poller, Target } from './loop.ts';
 import type { PumpCommand, PumpReport } from './messages.ts';

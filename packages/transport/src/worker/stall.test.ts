@@ -1,7 +1,7 @@
 /** What TCP says of itself in, whether the peer's host has gone out. On real connections: tests/stalled.test.ts. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { TcpProgress } from '../native/sockets.ts';
+import type { TcpProgress } from '../native/progress.ts';
 import { tunables } from '../tunables.ts';
 import { Stall } from './stall.ts';
 

@@ -5,7 +5,7 @@
  * tell the two apart (tcp(7) does not say it: Linux ends the connection when the window was closed for that long, though each probe was
  * answered), so the kernel is asked instead.
  */
-import type { TcpProgress } from '../native/sockets.ts';
+import type { TcpProgress } from '../native/progress.ts';
 import { tunables } from '../tunables.ts';
 
 export class Stall {
