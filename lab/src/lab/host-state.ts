@@ -12,7 +12,7 @@ export interface HostState {
   readonly files: readonly string[];
   /** What the agent has open: sockets and files; numbers of sockets are left out. */
   readonly descriptors: number;
-  /** On the port of sealed channels. */
+  /** On the port of sealed channels, those that no process has open any more as well: docs/adr/0011. */
   readonly channelSockets: number;
   /** Attempts whose last record is not `ended`. */
   readonly openAttempts: readonly string[];
