@@ -1,5 +1,5 @@
 /** `sealift manager`: the control plane as a process. */
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import pino from 'pino';
 import { startManager } from './manager.ts';
 import { StartupError } from './startup/error.ts';
@@ -17,6 +17,14 @@ interface Options {
   readonly cert: string;
   readonly key: string;
   readonly ca: string;
+  readonly historyDays: number;
+  readonly historyEvents: number;
+  readonly balanceEvery: number;
+}
+
+function count(value: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(value)) throw new InvalidArgumentError('it must be a whole number, 1 or more.');
+  return Number(value);
 }
 
 /** The command for the CLI to mount. Its action returns when the manager has been stopped by SIGTERM or SIGINT. */
@@ -29,6 +37,9 @@ export const managerCommand = (): Command =>
     .requiredOption('--cert <file>', "the manager's certificate, for manager.sealift (PEM)")
     .requiredOption('--key <file>', "the certificate's private key (PEM)")
     .requiredOption('--ca <file>', "the CA that the hosts' certificates come from (PEM)")
+    .option('--history-days <days>', 'how long events, and tasks and migrations that have ended, are kept', count, 90)
+    .option('--history-events <count>', 'of events, how many are kept at most', count, 500_000)
+    .option('--balance-every <seconds>', 'how often clusters that balance themselves are looked at', count, 60)
     .action(run);
 
 async function run(options: Options): Promise<void> {
@@ -42,7 +53,14 @@ async function run(options: Options): Promise<void> {
     hardenProcess();
     const listen = parseListen(options.listen);
     const identity = readIdentity(options);
-    const manager = await startManager({ ...options, listen, identity, log });
+    const manager = await startManager({
+      ...options,
+      listen,
+      identity,
+      log,
+      history: { days: options.historyDays, events: options.historyEvents },
+      autoBalanceMs: options.balanceEvery * 1000,
+    });
     log.info({ url: manager.url, socket: options.socket }, 'ready');
     const signal = await stopped.promise;
     log.info({ signal }, 'stopping');

@@ -1,24 +1,19 @@
-/** Puts the manager together: store, hosts, VMs, migrations, and the API on top. */
+/** The manager as it is started and stopped: its database, its services, and the places where its API is served. */
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { Hosts } from './agents/hosts.ts';
 import type { Identity } from './agents/identity.ts';
 import { handlersOf } from './api/handlers.ts';
 import { createServer } from './api/server.ts';
-import { Migrations } from './migrations/migrations.ts';
-import { Resolutions } from './migrations/resolutions.ts';
+import { assemble, type Tuning } from './services.ts';
 import { codeOf, reasonOf, StartupError } from './startup/error.ts';
 import type { ListenAddress } from './startup/listen.ts';
 import { clearStaleSocket } from './startup/socket.ts';
 import { openSqlite } from './store/sqlite.ts';
 import type { Store } from './store/store.ts';
-import { Vms } from './vms/vms.ts';
 
-const defaultPollMs = 3_000;
-
-export interface ManagerOptions {
+export interface ManagerOptions extends Tuning {
   /** A directory of the manager's own; made if it is not there. */
   readonly state: string;
   /** Path of the unix socket that the API is served on. */
@@ -27,8 +22,6 @@ export interface ManagerOptions {
   readonly listen: ListenAddress;
   readonly identity: Identity;
   readonly log: Logger;
-  /** How often each host is asked how it is, ms. */
-  readonly pollMs?: number;
 }
 
 export interface Manager {
@@ -49,11 +42,8 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
   try {
     const store = await openStore(options.state);
     undo.push(() => store.close());
-    const resolutions = new Resolutions(store, log);
-    const hosts = new Hosts(store, options.identity, log, options.pollMs ?? defaultPollMs, resolutions);
-    const migrations = new Migrations(store, hosts, resolutions, log);
-    const vms = new Vms(store, hosts, resolutions, log);
-    const handlers = handlersOf({ hosts, vms, migrations, version });
+    const running = assemble(store, options.identity, log, options);
+    const handlers = handlersOf({ ...running.services, version });
 
     const onTcp = await createServer({ handlers, log, version, guardOrigin: true });
     undo.push(() => onTcp.close());
@@ -62,14 +52,8 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     // The places are taken before any migration is taken up again: a second manager on the same state stops here.
     const url = await listenOnTcp(onTcp, listen);
     await listenOnSocket(onSocket, socket);
-    undo.push(async () => {
-      const followed = migrations.close();
-      await hosts.close(); // ends the calls that following may be waiting for
-      await followed;
-    });
-    await resolutions.open();
-    await hosts.open();
-    await migrations.resume();
+    undo.push(() => running.close());
+    await running.open();
     return { url, close };
   } catch (error) {
     await close();

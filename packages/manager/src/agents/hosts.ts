@@ -1,26 +1,28 @@
 /** The hosts: which there are, how to reach each, and what each last said of itself. */
 import { type Host, type HostRegistration, type HostReport, SealiftError } from '@sealift/contract';
 import type { Logger } from 'pino';
-import type { Store, StoredHost } from '../store/store.ts';
+import type { Events } from '../events/events.ts';
+import type { NamePage, Store, StoredHost } from '../store/store.ts';
 import type { Identity } from './identity.ts';
 import { AgentLink } from './link.ts';
-import { type Greet, MonitoredHost } from './monitor.ts';
+import { type Greet, MonitoredHost, type Watch } from './monitor.ts';
 
 export class Hosts {
   readonly #store: Store;
   readonly #identity: Identity;
   readonly #log: Logger;
-  readonly #pollMs: number;
   readonly #greet: Greet;
+  readonly #events: Events;
+  readonly #watch: Watch;
   readonly #hosts = new Map<string, MonitoredHost>();
 
-  /** @param greet called each time a host is asked how it is */
-  constructor(store: Store, identity: Identity, log: Logger, pollMs: number, greet: Greet) {
-    this.#store = store;
+  constructor(identity: Identity, watch: Watch) {
+    this.#watch = watch;
+    this.#store = watch.store;
     this.#identity = identity;
-    this.#log = log;
-    this.#pollMs = pollMs;
-    this.#greet = greet;
+    this.#log = watch.log;
+    this.#greet = watch.greet;
+    this.#events = watch.events;
   }
 
   /** Takes up every host of the store. */
@@ -32,14 +34,24 @@ export class Hosts {
     await Promise.all([...this.#hosts.values()].map((host) => host.close()));
   }
 
-  async list(): Promise<Host[]> {
-    const hosts = [...this.#hosts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-    return Promise.all(hosts.map((host) => host.view()));
+  /** By name. */
+  async list({ limit, after = '', cluster }: NamePage & { readonly cluster?: string | undefined } = {}): Promise<Host[]> {
+    const hosts = this.all().filter((host) => host.name > after && (cluster === undefined || host.cluster === cluster));
+    return Promise.all(hosts.slice(0, limit).map((host) => host.view()));
+  }
+
+  /** By name, as they are watched. */
+  all(): MonitoredHost[] {
+    return [...this.#hosts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  find(name: string): MonitoredHost | undefined {
+    return this.#hosts.get(name);
   }
 
   /** @throws SealiftError not_found */
   get(name: string): MonitoredHost {
-    const host = this.#hosts.get(name);
+    const host = this.find(name);
     if (!host) throw new SealiftError('not_found', `there is no host ${name}; add it first`);
     return host;
   }
@@ -48,18 +60,21 @@ export class Hosts {
    * Adds a host after asking its agent, and takes over the VMs that it already has.
    * @throws SealiftError agent_unreachable, already_exists, invalid_request; nothing is changed then
    */
-  async add({ name, endpoint }: HostRegistration): Promise<Host> {
+  async add({ name, endpoint, cluster = 'default' }: HostRegistration): Promise<Host> {
     if (this.#hosts.has(name)) throw new SealiftError('already_exists', `host ${name} is already there`);
+    if (!(await this.#store.policy.getCluster(cluster))) throw noCluster(cluster, name);
     const link = this.#linkTo({ name, endpoint });
     let added = false;
     try {
       // It may have been here before, and have missed a decision meanwhile.
       await this.#greet.before(link);
       const report = await link.report();
-      const stored = await this.#accept(link, report);
+      const stored = await this.#accept(link, report, cluster);
       added = true;
       const host = this.#monitor(stored, link, report);
-      this.#log.info({ host: name, endpoint, keyHash: stored.keyHash }, 'host added');
+      this.#log.info({ host: name, endpoint, cluster, keyHash: stored.keyHash }, 'host added');
+      const message = `host ${name} (${endpoint}) was added to cluster ${cluster}`;
+      this.#events.publish({ type: 'host.added', subject: { host: name, cluster }, message });
       return host.view();
     } finally {
       if (!added) await link.close();
@@ -76,6 +91,11 @@ export class Hosts {
         details: { migration: id },
       });
     }
+    const draining = (await this.#store.history.unfinishedTasks()).find(({ kind, subject }) => kind === 'drain' && subject.host === name);
+    if (draining) {
+      const message = `host ${name} is being drained by task ${draining.id}; let that end, or cancel it, first`;
+      throw new SealiftError('wrong_state', message, { details: { task: draining.id } });
+    }
     if (!(await this.#store.removeHost(name))) {
       const vms = (await this.#store.listVms()).filter((vm) => vm.host === name).map((vm) => vm.name);
       throw new SealiftError('wrong_state', `host ${name} still has ${vms.join(', ')}; move or remove every VM first`);
@@ -83,9 +103,10 @@ export class Hosts {
     this.#hosts.delete(name);
     await host.close();
     this.#log.info({ host: name }, 'host removed');
+    this.#events.publish({ type: 'host.removed', subject: { host: name, cluster: host.cluster }, message: `host ${name} was removed` });
   }
 
-  async #accept(link: AgentLink, report: HostReport): Promise<StoredHost> {
+  async #accept(link: AgentLink, report: HostReport, cluster: string): Promise<StoredHost> {
     const { host: name, endpoint, keyHash } = link;
     if (report.name !== name) {
       throw new SealiftError('invalid_request', `name: the agent at ${endpoint} serves host ${report.name}, not ${name}`);
@@ -101,8 +122,11 @@ export class Hosts {
       throw new SealiftError('already_exists', `host ${name} has a VM ${vm}, but VM ${vm} is already known on host ${known.host}`);
     }
     const now = Date.now();
-    const stored: StoredHost = { name, endpoint, keyHash, addedAt: now, lastSeenAt: now };
-    if (!(await this.#store.addHost(stored))) throw new SealiftError('already_exists', `host ${name} is already there`);
+    const stored: StoredHost = { name, endpoint, keyHash, addedAt: now, lastSeenAt: now, cluster, maintenance: 'none' };
+    if (!(await this.#store.addHost(stored))) {
+      if (!(await this.#store.policy.getCluster(cluster))) throw noCluster(cluster, name);
+      throw new SealiftError('already_exists', `host ${name} is already there`);
+    }
     for (const definition of owned) await this.#store.addVm({ name: definition.name, host: name, definition, createdAt: now });
     return stored;
   }
@@ -112,8 +136,11 @@ export class Hosts {
   }
 
   #monitor(stored: StoredHost, link: AgentLink, report?: HostReport): MonitoredHost {
-    const host = new MonitoredHost(stored, link, this.#store, this.#log, this.#pollMs, this.#greet, report);
+    const host = new MonitoredHost(stored, link, this.#watch, report);
     this.#hosts.set(stored.name, host);
     return host;
   }
 }
+
+const noCluster = (cluster: string, host: string): SealiftError =>
+  new SealiftError('not_found', `there is no cluster ${cluster} for host ${host}; make it first: sealift cluster set ${cluster}`);

@@ -1,7 +1,9 @@
 /** One host under watch: asked every few seconds and after each order how it is. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Host, type HostReport, SealiftError } from '@sealift/contract';
+import { type Host, type HostReport, type Maintenance, SealiftError } from '@sealift/contract';
 import type { Logger } from 'pino';
+import type { Events } from '../events/events.ts';
+import { VmStates } from '../events/vm-states.ts';
 import type { Store, StoredHost } from '../store/store.ts';
 import type { AgentLink } from './link.ts';
 
@@ -13,6 +15,17 @@ export interface Greet {
   after(link: AgentLink, report: HostReport): Promise<void>;
 }
 
+export type Standing = Pick<Host, 'name' | 'state' | 'report'>;
+
+/** What every watched host is given. */
+export interface Watch {
+  readonly store: Store;
+  readonly log: Logger;
+  readonly pollMs: number;
+  readonly greet: Greet;
+  readonly events: Events;
+}
+
 type Seen = { readonly report: HostReport; readonly problem?: never } | { readonly problem: string; readonly report?: HostReport };
 
 export class MonitoredHost {
@@ -21,6 +34,9 @@ export class MonitoredHost {
   readonly #store: Store;
   readonly #log: Logger;
   readonly #greet: Greet;
+  readonly #events: Events;
+  readonly #vmStates = new VmStates();
+  #maintenance: Maintenance;
   readonly #closing = new AbortController();
   readonly #polling: Promise<void>;
   #seen: Seen | undefined;
@@ -31,9 +47,11 @@ export class MonitoredHost {
   /** Resolves when the host has first answered or not answered. */
   readonly #first: Promise<unknown>;
 
-  constructor(stored: StoredHost, link: AgentLink, store: Store, log: Logger, pollMs: number, greet: Greet, report?: HostReport) {
+  constructor(stored: StoredHost, link: AgentLink, { store, log, pollMs, greet, events }: Watch, report?: HostReport) {
     this.link = link;
     this.#greet = greet;
+    this.#events = events;
+    this.#maintenance = stored.maintenance;
     this.#stored = stored;
     this.#store = store;
     this.#log = log.child({ host: stored.name });
@@ -47,27 +65,53 @@ export class MonitoredHost {
     return this.#stored.name;
   }
 
+  get cluster(): string {
+    return this.#stored.cluster;
+  }
+
+  get maintenance(): Maintenance {
+    return this.#maintenance;
+  }
+
+  /** Recorded before it holds. */
+  async setMaintenance(maintenance: Maintenance): Promise<void> {
+    if (maintenance === this.#maintenance) return;
+    await this.#store.setMaintenance(this.name, maintenance);
+    this.#maintenance = maintenance;
+    this.#log.info({ maintenance }, 'maintenance of a host');
+    const words = { none: 'is out of maintenance', draining: 'is being drained', maintenance: 'is in maintenance' };
+    const message = `host ${this.name} ${words[maintenance]}`;
+    this.#events.publish({ type: 'host.maintenance', subject: { host: this.name }, message, data: { maintenance } });
+  }
+
   /** What it last said, while it answers. */
   get current(): HostReport | undefined {
     return this.#seen?.problem === undefined ? this.#seen?.report : undefined;
   }
 
+  /** How it last answered; waits for the first answer after the manager has started. */
+  async standing(): Promise<Standing> {
+    await this.#first;
+    const seen = this.#seen;
+    const state = seen && seen.problem === undefined ? 'connected' : 'unreachable';
+    return { name: this.name, state, ...(seen?.report && { report: seen.report }) };
+  }
+
   /** As people see it; waits for the first answer after the manager has started. */
   async view(): Promise<Host> {
-    await this.#first;
-    const known = new Set((await this.#store.listVms()).map((vm) => vm.name));
-    const { name, endpoint } = this.#stored;
+    const standing = await this.standing();
+    const { endpoint, cluster } = this.#stored;
     const seen = this.#seen;
-    const unknown = (seen?.report?.vms ?? []).map(({ definition }) => definition.name).filter((vm) => !known.has(vm));
+    const vms = (seen?.report?.vms ?? []).map(({ definition }) => definition.name);
+    const known = new Set(await this.#store.knownVms(vms));
+    const unknown = vms.filter((vm) => !known.has(vm));
     return {
-      name,
+      ...standing,
       endpoint,
-      cluster: 'default',
-      maintenance: 'none',
-      state: seen && seen.problem === undefined ? 'connected' : 'unreachable',
+      cluster,
+      maintenance: this.#maintenance,
       ...(seen?.problem !== undefined && { problem: seen.problem }),
       ...(this.#lastSeenAt !== undefined && { lastSeenAt: this.#lastSeenAt }),
-      ...(seen?.report && { report: seen.report }),
       ...(unknown.length > 0 && { unknownVms: unknown }),
     };
   }
@@ -111,9 +155,28 @@ export class MonitoredHost {
     const before = this.#seen;
     this.#seen = seen;
     if (seen.problem === undefined) this.#lastSeenAt = Date.now();
+    const subject = { host: this.name };
+    if (seen.problem === undefined) {
+      for (const { vm, state, before: was } of this.#vmStates.changed(seen.report.vms)) {
+        const [severity, message] = [
+          state === 'crashed' ? 'error' : 'info',
+          `VM ${vm} is ${state} on host ${this.name}; it was ${was}`,
+        ] as const;
+        this.#events.publish({ type: 'vm.state', subject: { vm, ...subject }, severity, message, data: { state } });
+      }
+    }
     if (before?.problem === seen.problem && before !== undefined) return;
-    if (seen.problem !== undefined) this.#log.warn({ problem: seen.problem }, 'host unreachable');
-    else this.#log.info('host connected');
+    if (seen.problem !== undefined) {
+      this.#log.warn({ problem: seen.problem }, 'host unreachable');
+      // Another reason for the same silence is no news.
+      if (before?.problem === undefined) {
+        this.#events.publish({ type: 'host.unreachable', subject, severity: 'error', message: seen.problem });
+      }
+    } else {
+      this.#log.info('host connected');
+      // After a start of the manager, or when it was added, that it answers is no news.
+      if (before) this.#events.publish({ type: 'host.connected', subject, message: `host ${this.name} answers again` });
+    }
     // Kept when it changes, not at each poll: a commit is an fsync.
     if (this.#lastSeenAt === undefined) return;
     await this.#store.hostSeen(this.name, this.#lastSeenAt).catch((error) => this.#log.error({ err: error }, 'last seen was not recorded'));

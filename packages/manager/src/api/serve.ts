@@ -6,13 +6,20 @@ import { type Api, ErrorBody, type Input, type Output, type Route, SealiftError 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { createWebSocketStream } from 'ws';
 import { answerError, errorStatuses } from './errors.ts';
+import { readQuery } from './query.ts';
 import { NamedSchemas, routesOf } from './schemas.ts';
-import { sendEvents } from './sse.ts';
+import { type EventSource, sendEvents } from './sse.ts';
 
-/** What a route needs: an answer, a stream of events, or a stream of bytes to join the client's WebSocket to. */
+/**
+ * What a route needs: an answer, a stream of events, or a stream of bytes to join the client's WebSocket to. A resumable stream is opened first,
+ * which may refuse, and then has all the time that it likes until its first event.
+ */
 export type Handlers<A extends Api> = {
   readonly [K in keyof A]: A[K] extends { stream: 'events' }
-    ? (input: Input<A[K]>, signal: AbortSignal) => AsyncGenerator<Output<A[K]>>
+    ? (
+        input: Input<A[K]>,
+        signal: AbortSignal,
+      ) => A[K] extends { resumable: true } ? Promise<AsyncGenerator<Output<A[K]>>> : AsyncGenerator<Output<A[K]>>
     : A[K] extends { stream: 'socket' }
       ? (input: Input<A[K]>) => Promise<Duplex>
       : (input: Input<A[K]>) => Promise<Output<A[K]>>;
@@ -60,14 +67,15 @@ export async function serveApi<A extends Api>(
     const handler = handlers[name] as AnyHandler;
     if (route.stream === 'socket') serveSocket(app, route, schema, handler as (input: unknown) => Promise<Duplex>);
     else if (route.stream === 'events') {
-      serveEvents(app, route, schema, closing.signal, handler as (input: unknown, signal: AbortSignal) => AsyncGenerator<unknown>);
+      serveEvents(app, route, schema, closing.signal, handler as (input: unknown, signal: AbortSignal) => EventSource);
     } else {
       app.route({
         method: route.method,
         url: route.path,
         schema,
+        ...reading(route),
         handler: async (request, reply) => {
-          const answer = await handler(inputOf(request));
+          const answer = await handler(inputOf(request, route));
           return reply.code(route.status).send(answer);
         },
       });
@@ -79,6 +87,7 @@ const schemaOf = (name: string, route: Route, named: NamedSchemas, refusal: obje
   operationId: name,
   summary: route.summary,
   ...(route.params && { params: named.refer(route.params) }),
+  ...(route.query && { querystring: named.refer(route.query) }),
   ...(route.body && { body: named.refer(route.body) }),
   ...(route.stream === 'events' && { produces: ['text/event-stream'] }),
   response: {
@@ -87,20 +96,40 @@ const schemaOf = (name: string, route: Route, named: NamedSchemas, refusal: obje
   },
 });
 
-const inputOf = (request: FastifyRequest): unknown => ({ params: request.params, body: request.body });
+/** Reads the query before it is validated. */
+const reading = ({ query }: Route) =>
+  query && {
+    preValidation: async (request: FastifyRequest) => {
+      request.query = readQuery(query, request.query);
+    },
+  };
+
+const inputOf = ({ params, query, body, headers }: FastifyRequest, route: Route): unknown => ({
+  params,
+  body,
+  ...(route.query && { query }),
+  ...(route.resumable && { lastEventId: lastEventIdOf(headers['last-event-id']) }),
+});
+
+function lastEventIdOf(header: unknown): number | undefined {
+  if (header === undefined || header === '') return undefined;
+  if (typeof header === 'string' && /^\d{1,15}$/.test(header)) return Number(header);
+  throw new SealiftError('invalid_request', 'Last-Event-ID is not the number of an event');
+}
 
 function serveEvents(
   app: FastifyInstance,
   route: Route,
   schema: object,
   closing: AbortSignal,
-  handler: (input: unknown, signal: AbortSignal) => AsyncGenerator<unknown>,
+  handler: (input: unknown, signal: AbortSignal) => EventSource,
 ): void {
   app.route({
     method: route.method,
     url: route.path,
     schema,
-    handler: (request, reply) => sendEvents(reply, closing, (signal) => handler(inputOf(request), signal)),
+    ...reading(route),
+    handler: (request, reply) => sendEvents(reply, closing, (signal) => handler(inputOf(request, route), signal)),
   });
 }
 
@@ -112,7 +141,7 @@ function serveSocket(app: FastifyInstance, route: Route, schema: object, open: (
     url: route.path,
     schema,
     preHandler: async (request: FastifyRequest, _reply: FastifyReply) => {
-      if (request.ws) opened.set(request, await open(inputOf(request)));
+      if (request.ws) opened.set(request, await open(inputOf(request, route)));
     },
     handler: async () => {
       throw new SealiftError('invalid_request', `${route.path} is a WebSocket; ask for an upgrade`);

@@ -86,7 +86,12 @@ describe('the public API', () => {
         /^definition\.encryption must be one of disabled, opportunistic, required/,
       ],
       [await ask(vms, json, create({ ...definitionOf('x'), colour: 'red' })), 'invalid_request', /^definition\.colour is not a field/],
-      [await ask(vms, json, create({ name: 'x', memoryMiB: 64 })), 'invalid_request', /^definition\.encryption is missing/],
+      [await ask(vms, json, create({ name: 'x' })), 'invalid_request', /^definition\.memoryMiB is missing/],
+      [await ask(`${vms}?limit=0`), 'invalid_request', /^limit must be >= 1/],
+      [await ask(`${vms}?limit=many`), 'invalid_request', /^limit must be integer/],
+      [await ask(`${vms}?colour=red`), 'invalid_request', /^colour is not a field/],
+      [await ask(`${site.url}/v1/migrations?running=yes`), 'invalid_request', /^running must be boolean/],
+      [await ask(`${site.url}/v1/events`, { 'last-event-id': 'x' }), 'invalid_request', /^Last-Event-ID is not/],
       [await ask(vms, json, '{"host":'), 'invalid_request', /JSON/],
       [await ask(vms, { 'content-type': 'text/plain' }, 'x'), 'invalid_request', /Unsupported Media Type/],
       [await ask(`${vms}/No_Name`), 'invalid_request', /^vm is not valid; it must be: A DNS label/],
@@ -119,9 +124,13 @@ describe('the public API', () => {
     assert.equal(document.openapi, '3.1.0');
     assert.deepEqual(Object.keys(document.components.schemas).sort(), [
       'Error',
+      'Event',
       'Migration',
       'MigrationOrder',
+      'MigrationPlan',
       'ResolutionOrder',
+      'Rule',
+      'Task',
       'VmDefinition',
     ]);
     const order = document.paths['/v1/vms/{vm}/migrations'].post;

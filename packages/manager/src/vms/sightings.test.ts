@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Host, MigrationPhase, VmState } from '@sealift/contract';
-import { definitionOf, hostOf } from '../testing/records.ts';
+import type { MigrationPhase, VmState } from '@sealift/contract';
+import type { Standing } from '../agents/monitor.ts';
+import { definitionOf } from '../testing/records.ts';
 import { type Knowledge, sight } from './sightings.ts';
 
 /** A host that has the VM in this state, has it not, or does not answer; what it said before it fell silent does not count. */
-function host(name: string, has: VmState | 'nothing' | 'silent'): Host {
-  const { endpoint } = hostOf(name);
+function host(name: string, has: VmState | 'nothing' | 'silent'): Standing {
   const state = has === 'silent' ? 'running' : has;
   const vms = state === 'nothing' ? [] : [{ definition: definitionOf('redis'), state, pid: 7, log: '/l' }];
   const report = {
@@ -22,7 +22,7 @@ function host(name: string, has: VmState | 'nothing' | 'silent'): Host {
     canSeal: true,
     vms,
   };
-  return { name, endpoint, state: has === 'silent' ? 'unreachable' : 'connected', report };
+  return { name, state: has === 'silent' ? 'unreachable' : 'connected', report };
 }
 
 const moving = (phase: MigrationPhase) => ({ id: 'M', from: 'alpha', to: 'bravo', phase });

@@ -2,14 +2,17 @@
  * Where a VM was found, against where the manager has it. Pure. What does not fit is put in words, and nothing is done about it: which of two
  * copies is the VM, or whether one that is not found is gone, is not for a program to guess.
  */
-import type { Host, Keep, Migration, Sighting, VmState } from '@sealift/contract';
+import type { Keep, Migration, Sighting, VmState } from '@sealift/contract';
+import type { Standing } from '../agents/monitor.ts';
 import type { StoredVm } from '../store/store.ts';
 
 export interface Knowledge {
   readonly vm: Pick<StoredVm, 'name' | 'host'>;
   /** The migration that is moving it. */
   readonly migration: Pick<Migration, 'id' | 'from' | 'to' | 'phase'> | undefined;
-  readonly hosts: readonly Host[];
+  readonly hosts: readonly Standing[];
+  /** Where these hosts have it, where that was looked up already: see {@link sightingsOf}. */
+  readonly found?: readonly Sighting[];
   /** An administrator's decisions about it that these hosts have not followed. */
   readonly untold: readonly { readonly host: string; readonly keep: Keep; readonly migration: string }[];
 }
@@ -24,7 +27,7 @@ export interface Finding {
 
 export function sight(knowledge: Knowledge): Finding {
   const { vm, hosts } = knowledge;
-  const found = hosts.flatMap((host) => sightingsOn(host, vm.name));
+  const found = [...(knowledge.found ?? sightingsOf(hosts).get(vm.name) ?? [])];
   const state = found.find(({ host }) => host === vm.host)?.state ?? 'unknown';
   const problem = problemOf(knowledge, found);
   const { migration } = knowledge;
@@ -39,14 +42,21 @@ export function sight(knowledge: Knowledge): Finding {
 export const liveElsewhere = (found: readonly Sighting[], host: string): Sighting[] =>
   found.filter((each) => each.host !== host && each.state !== 'stopped' && each.state !== 'crashed');
 
-const answers = ({ state }: Host): boolean => state === 'connected';
+const answers = ({ state }: Standing): boolean => state === 'connected';
 
-function sightingsOn(host: Host, name: string): Sighting[] {
+/** Every VM that hosts have, by name. */
+export function sightingsOf(hosts: readonly Standing[]): Map<string, Sighting[]> {
+  const all = new Map<string, Sighting[]>();
   // What a host said before it fell silent is not how it is.
-  const vms = answers(host) ? (host.report?.vms ?? []) : [];
-  return vms
-    .filter(({ definition }) => definition.name === name)
-    .map(({ state, pid }) => ({ host: host.name, state, ...(pid !== undefined && { pid }) }));
+  for (const host of hosts.filter(answers)) {
+    for (const { definition, state, pid } of host.report?.vms ?? []) {
+      const sighting = { host: host.name, state, ...(pid !== undefined && { pid }) };
+      const known = all.get(definition.name);
+      if (known) known.push(sighting);
+      else all.set(definition.name, [sighting]);
+    }
+  }
+  return all;
 }
 
 function problemOf({ vm, migration, hosts, untold }: Knowledge, found: readonly Sighting[]): string | undefined {

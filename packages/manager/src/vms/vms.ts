@@ -1,31 +1,53 @@
 /** The VMs: which there are is the store's to say, how each is its host's. */
 import type { Duplex } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
-import { type AgentVm, type Migration, SealiftError, type Vm, type VmDefinition } from '@sealift/contract';
+import { type AgentVm, SealiftError, type Vm, type VmDefinition } from '@sealift/contract';
 import type { Logger } from 'pino';
 import type { Hosts } from '../agents/hosts.ts';
 import type { AgentLink } from '../agents/link.ts';
+import type { MonitoredHost, Standing } from '../agents/monitor.ts';
+import { effectiveEncryption } from '../clusters/clusters.ts';
+import type { Events } from '../events/events.ts';
 import type { Resolutions } from '../migrations/resolutions.ts';
 import { moving } from '../migrations/words.ts';
-import type { Store, StoredVm } from '../store/store.ts';
+import type { Store, StoredVm, VmPage } from '../store/store.ts';
+import type { Tasks } from '../tasks/tasks.ts';
+import { changedFields, redefine } from './change.ts';
 import { checkMachine, checkRoom } from './room.ts';
-import { type Finding, liveElsewhere, sight } from './sightings.ts';
+import { type Finding, type Knowledge, liveElsewhere, sight, sightingsOf } from './sightings.ts';
+
+export interface VmServices {
+  readonly store: Store;
+  readonly hosts: Hosts;
+  readonly resolutions: Resolutions;
+  readonly tasks: Tasks;
+  readonly events: Events;
+  readonly log: Logger;
+}
+
+/** Of orders to a VM's host. */
+type Kind = 'start' | 'stop' | 'reset' | 'suspend' | 'resume';
 
 export class Vms {
   readonly #store: Store;
   readonly #hosts: Hosts;
   readonly #resolutions: Resolutions;
+  readonly #tasks: Tasks;
+  readonly #events: Events;
   readonly #log: Logger;
 
-  constructor(store: Store, hosts: Hosts, resolutions: Resolutions, log: Logger) {
+  constructor({ store, hosts, resolutions, tasks, events, log }: VmServices) {
     this.#store = store;
     this.#hosts = hosts;
     this.#resolutions = resolutions;
+    this.#tasks = tasks;
+    this.#events = events;
     this.#log = log;
   }
 
-  async list(): Promise<Vm[]> {
-    return this.#views(() => this.#store.listVms());
+  /** By name. */
+  async list(page: VmPage = {}): Promise<Vm[]> {
+    return this.#views(() => this.#store.listVms(page));
   }
 
   async get(name: string): Promise<Vm> {
@@ -34,12 +56,20 @@ export class Vms {
     return view;
   }
 
-  /** @throws SealiftError not_found, agent_unreachable, no_room, incompatible, already_exists; nothing is changed then */
+  /** @throws SealiftError not_found, wrong_state, agent_unreachable, no_room, incompatible, already_exists; nothing is changed then */
   async create(host: string, definition: VmDefinition): Promise<Vm> {
-    const { name } = definition;
     const on = this.#hosts.get(host);
+    const { name } = definition;
+    const subject = { vm: name, host };
+    return this.#tasks.run({ kind: 'create', title: `create VM ${name} on host ${host}`, subject }, () => this.#create(on, definition));
+  }
+
+  async #create(on: MonitoredHost, definition: VmDefinition): Promise<Vm> {
+    const { name } = definition;
+    const host = on.name;
     const known = await this.#store.getVm(name);
     if (known) throw new SealiftError('already_exists', `VM ${name} is already there, on host ${known.host}`);
+    requireInService(on, `VM ${name} is not created there`);
     const report = await on.ask();
     checkMachine(definition, report);
     checkRoom(definition, report);
@@ -57,22 +87,87 @@ export class Vms {
       throw error;
     }
     this.#log.info({ vm: name, host }, 'VM created');
+    this.#events.publish({ type: 'vm.created', subject: { vm: name, host }, message: `VM ${name} was created on host ${host}` });
     await on.refresh();
     return this.get(name);
   }
 
-  /** @throws SealiftError wrong_state also where another host has it and it could run there */
-  async start(name: string): Promise<Vm> {
-    await this.#requireAlone(name);
-    return this.#order(name, 'started', (link) => link.client.startVm({ params: { vm: name } }));
+  /**
+   * The encryption mode at any time: it holds for migrations that are ordered from then on. The rest only while the VM is off.
+   * @throws SealiftError not_found, invalid_request, wrong_state, migrating, no_room, incompatible, agent_unreachable; nothing is changed then
+   */
+  async change(name: string, definition: VmDefinition): Promise<Vm> {
+    const { host } = await this.#find(name);
+    if (definition.name !== name) {
+      throw new SealiftError(
+        'invalid_request',
+        `name: a VM keeps its name; this is VM ${name}, and the definition says ${definition.name}`,
+      );
+    }
+    const subject = { vm: name, host };
+    return this.#tasks.run({ kind: 'change', title: `change VM ${name}`, subject }, () => this.#change(name, definition));
+  }
+
+  async #change(name: string, definition: VmDefinition): Promise<Vm> {
+    const vm = await this.#find(name);
+    const host = this.#hosts.get(vm.host);
+    const fields = changedFields(vm.definition, definition);
+    if (fields.length > 0) {
+      await this.#notMoving(name);
+      await redefine(vm, definition, host);
+    }
+    await this.#store.changeVm(name, definition);
+    if (fields.length === 0) {
+      // The manager decides how a VM moves. The host keeps the mode too, for whoever looks at it there, and may have it later.
+      await host.link.client.changeVm({ params: { vm: name }, body: definition }).catch((error) => {
+        this.#log.warn({ err: error, vm: name, host: vm.host }, "a VM's encryption was changed, and its host has not recorded it");
+      });
+    }
+    const encryption = definition.encryption === vm.definition.encryption ? [] : ['encryption'];
+    const what = [...fields, ...encryption];
+    this.#log.info({ vm: name, fields: what, encryption: definition.encryption }, 'VM changed');
+    const message = what.length === 0 ? `VM ${name} was given the definition that it had` : `VM ${name} was changed: ${what.join(', ')}`;
+    this.#events.publish({ type: 'vm.changed', subject: { vm: name, host: vm.host }, message, data: { fields: what } });
+    await host.refresh();
+    return this.get(name);
+  }
+
+  /** @throws SealiftError wrong_state also where another host has it and it could run there, or where its host is in maintenance */
+  start(name: string): Promise<Vm> {
+    return this.#order(
+      name,
+      'start',
+      (link) => link.client.startVm({ params: { vm: name } }),
+      async (host) => {
+        requireInService(host, `VM ${name} is not started there`);
+        await this.#requireAlone(name);
+      },
+    );
   }
 
   stop(name: string, force: boolean): Promise<Vm> {
-    return this.#order(name, 'stopped', (link) => link.client.stopVm({ params: { vm: name }, body: { force } }));
+    return this.#order(name, 'stop', (link) => link.client.stopVm({ params: { vm: name }, body: { force } }));
+  }
+
+  reset(name: string): Promise<Vm> {
+    return this.#order(name, 'reset', (link) => link.client.resetVm({ params: { vm: name } }));
+  }
+
+  suspend(name: string): Promise<Vm> {
+    return this.#order(name, 'suspend', (link) => link.client.suspendVm({ params: { vm: name } }));
+  }
+
+  resume(name: string): Promise<Vm> {
+    return this.#order(name, 'resume', (link) => link.client.resumeVm({ params: { vm: name } }));
   }
 
   /** @throws SealiftError wrong_state while it runs */
   async remove(name: string): Promise<void> {
+    const { host } = await this.#find(name);
+    return this.#tasks.run({ kind: 'remove', title: `remove VM ${name}`, subject: { vm: name, host } }, () => this.#remove(name));
+  }
+
+  async #remove(name: string): Promise<void> {
     const vm = await this.#notMoving(name);
     const host = this.#hosts.get(vm.host);
     const here = (await host.ask()).vms.find((each) => each.definition.name === name);
@@ -82,6 +177,7 @@ export class Vms {
     if (here) await host.link.client.removeVm({ params: { vm: name } }).catch(unlessNotFound);
     await this.#store.removeVm(name);
     this.#log.info({ vm: name, host: vm.host }, 'VM removed');
+    this.#events.publish({ type: 'vm.removed', subject: { vm: name, host: vm.host }, message: `VM ${name} was removed; its disks stay` });
     await host.refresh();
   }
 
@@ -90,13 +186,22 @@ export class Vms {
     return this.#hosts.get(vm.host).link.console(name);
   }
 
-  async #order(name: string, done: string, order: (link: AgentLink) => Promise<AgentVm>): Promise<Vm> {
-    const vm = await this.#notMoving(name);
-    const host = this.#hosts.get(vm.host);
-    const { state } = await order(host.link);
-    this.#log.info({ vm: name, host: vm.host, state }, `VM ${done}`);
-    await host.refresh();
-    return this.get(name);
+  async #order(
+    name: string,
+    kind: Kind,
+    order: (link: AgentLink) => Promise<AgentVm>,
+    check?: (host: MonitoredHost) => Promise<void>,
+  ): Promise<Vm> {
+    const { host } = await this.#find(name);
+    return this.#tasks.run({ kind, title: `${kind} VM ${name}`, subject: { vm: name, host } }, async () => {
+      const vm = await this.#notMoving(name);
+      const on = this.#hosts.get(vm.host);
+      await check?.(on);
+      const { state } = await order(on.link);
+      this.#log.info({ vm: name, host: vm.host, order: kind, state }, 'an order to a VM was carried out');
+      await on.refresh();
+      return this.get(name);
+    });
   }
 
   /** A second copy must never run: every host that answers is asked before one is started. */
@@ -104,7 +209,7 @@ export class Vms {
     const vm = await this.#notMoving(name);
     const connected = (await this.#hosts.list()).filter(({ state }) => state === 'connected');
     await Promise.all(connected.map((host) => this.#hosts.get(host.name).refresh()));
-    const { found } = await this.#finding(vm, undefined);
+    const { found } = this.#finding(vm, { hosts: await this.#standings() });
     const others = liveElsewhere(found, vm.host);
     if (others.length === 0) return;
     const where = others.map(({ host, state }) => `${state} on host ${host}`).join(' and ');
@@ -141,23 +246,42 @@ export class Vms {
   }
 
   async #viewAll(vms: readonly StoredVm[]): Promise<{ vm: Vm; finding: Finding }[]> {
-    const unfinished = new Map((await this.#store.unfinishedMigrations()).map(({ migration }) => [migration.vm, migration]));
-    return Promise.all(
-      vms.map(async (stored) => {
-        const migration = unfinished.get(stored.name);
-        const finding = await this.#finding(stored, migration);
-        const { name, host, definition, createdAt } = stored;
-        const { state, found, problem } = finding;
-        const more = { ...(migration && { migration: migration.id }), ...(problem !== undefined && { problem }) };
-        const encryption = { mode: definition.encryption ?? 'opportunistic', from: definition.encryption ? 'vm' : 'cluster' } as const;
-        return { vm: { name, host, state, definition, encryption, createdAt, found, ...more }, finding };
-      }),
-    );
+    const [migrations, clusters, hosts] = await Promise.all([
+      this.#store.unfinishedMigrations(),
+      this.#store.policy.listClusters(),
+      this.#standings(),
+    ]);
+    const unfinished = new Map(migrations.map(({ migration }) => [migration.vm, migration]));
+    const modes = new Map(clusters.map(({ name, encryption }) => [name, encryption]));
+    const everywhere = sightingsOf(hosts);
+    const reports = new Map(hosts.map(({ name, report }) => [name, report]));
+    return vms.map((stored) => {
+      const migration = unfinished.get(stored.name);
+      const finding = this.#finding(stored, { hosts, migration, found: everywhere.get(stored.name) ?? [] });
+      const { name, host, definition, createdAt } = stored;
+      const { state, found, problem } = finding;
+      const stats = reports.get(host)?.vms.find((each) => each.definition.name === name)?.stats;
+      const more = { ...(migration && { migration: migration.id }), ...(problem !== undefined && { problem }), ...(stats && { stats }) };
+      const encryption = effectiveEncryption(definition, modes.get(this.#hosts.find(host)?.cluster ?? 'default') ?? 'opportunistic');
+      return { vm: { name, host, state, definition, encryption, createdAt, found, ...more }, finding };
+    });
   }
 
-  async #finding(vm: StoredVm, migration: Migration | undefined): Promise<Finding> {
-    return sight({ vm, migration, hosts: await this.#hosts.list(), untold: this.#resolutions.untoldOf(vm.name) });
+  #standings(): Promise<Standing[]> {
+    return Promise.all(this.#hosts.all().map((host) => host.standing()));
   }
+
+  #finding(vm: StoredVm, known: Pick<Knowledge, 'hosts' | 'found'> & { migration?: Knowledge['migration'] }): Finding {
+    return sight({ vm, migration: undefined, ...known, untold: this.#resolutions.untoldOf(vm.name) });
+  }
+}
+
+/** @throws SealiftError wrong_state where VMs are leaving the host, or have left */
+function requireInService({ name, maintenance }: MonitoredHost, so: string): void {
+  if (maintenance === 'none') return;
+  const state = maintenance === 'draining' ? 'is being drained' : 'is in maintenance';
+  const message = `host ${name} ${state}: ${so}. Take another host, or take this one out of maintenance: sealift host undrain ${name}`;
+  throw new SealiftError('wrong_state', message, { details: { maintenance } });
 }
 
 /** An earlier order whose answer was lost may have defined this very VM already. */
