@@ -7,16 +7,15 @@ import type { Hosts } from '../agents/hosts.ts';
 import type { AgentLink } from '../agents/link.ts';
 import type { Events } from '../events/events.ts';
 import { ordered, reached, resolvedBy } from '../events/of-migrations.ts';
+import { Planner } from '../planner/planner.ts';
 import type { MigrationPage, Store, StoredMigration } from '../store/store.ts';
 import { begin, type Parties } from './begin.ts';
-import { checkPlan } from './checks.ts';
 import { follow } from './follow.ts';
 import { LiveMigration } from './live.ts';
 import type { Verdict } from './merge.ts';
-import { chooseSuite } from './policy.ts';
 import { hostOf, type Resolutions } from './resolutions.ts';
 import { checkResolution, resolved, standingOf } from './resolve.ts';
-import { toLimits, toMultifdChannels } from './spec/limits.ts';
+import { settleOrder } from './settle-order.ts';
 import { makeSpec } from './spec/make.ts';
 import { undoAt } from './undo.ts';
 import { moving, notTold, over } from './words.ts';
@@ -35,6 +34,8 @@ export class Migrations {
   readonly #live = new Map<string, LiveMigration>();
   readonly #running = new Set<Promise<void>>();
   readonly #closing = new AbortController();
+  /** Plans on what is known now, with what is under way here. */
+  readonly planner: Planner;
 
   constructor(store: Store, hosts: Hosts, resolutions: Resolutions, log: Logger, events: Events) {
     this.#store = store;
@@ -42,6 +43,7 @@ export class Migrations {
     this.#hosts = hosts;
     this.#resolutions = resolutions;
     this.#log = log;
+    this.planner = new Planner(store, hosts, () => [...this.#live.values()].map((live) => live.current));
   }
 
   /** Takes up every migration that had not ended when the manager was last stopped. */
@@ -159,23 +161,17 @@ export class Migrations {
   async #plan(vm: string, order: MigrationOrder): Promise<StoredMigration> {
     const known = await this.#store.getVm(vm);
     if (!known) throw new SealiftError('not_found', `there is no VM ${vm}`);
-    const [source, destination] = [this.#hosts.get(known.host), this.#hosts.get(order.to)];
-    if (known.host === order.to) throw new SealiftError('same_host', `VM ${vm} is on host ${order.to} already`);
     await this.#refuseMoving(vm);
-    const [from, to] = await Promise.all([source.ask(), destination.ask()]);
-    const { definition } = known;
-    const multifdChannels = toMultifdChannels(order);
-    checkPlan({ definition, multifdChannels, from, to });
-    const { suite, clearBecause } = chooseSuite(definition, order.clear === true, [from, to]);
+    const { from, to, suite, clearBecause, multifdChannels, limits } = await settleOrder(this.planner, this.#hosts, known, order);
 
     const now = Date.now();
     const spec = makeSpec({
       migration: randomUUID(),
       suite,
-      source: identityOf(source.link),
-      destination: identityOf(destination.link),
+      source: identityOf(this.#hosts.get(from).link),
+      destination: identityOf(this.#hosts.get(to).link),
       multifdChannels,
-      limits: toLimits(order.limits),
+      limits,
       now,
     });
     return {
@@ -183,8 +179,8 @@ export class Migrations {
       migration: {
         id: spec.migration,
         vm,
-        from: known.host,
-        to: order.to,
+        from,
+        to,
         suite,
         attempt: spec.attempt,
         phase: 'preparing',

@@ -6,8 +6,8 @@ import type {
   HostReport,
   Maintenance,
   Migration,
-  Milliseconds,
   Rule,
+  Timestamp,
   VmDefinition,
   VmState,
 } from '@sealift/contract';
@@ -34,7 +34,7 @@ export interface SnapshotVm extends Pick<AgentVm, 'stats' | 'adopted' | 'immovab
   /** Whether the manager has it there. What hosts have beside that is seen, and never moved. */
   readonly known: boolean;
   /** When it was last moved, where that is of interest: for balance. */
-  readonly movedAt?: Milliseconds;
+  readonly movedAt?: Timestamp;
 }
 
 /** One that has not ended. */
@@ -42,7 +42,7 @@ export type SnapshotMigration = Pick<Migration, 'id' | 'vm' | 'from' | 'to' | 'p
 
 export interface Snapshot {
   /** Milliseconds since the epoch. */
-  readonly at: Milliseconds;
+  readonly at: Timestamp;
   readonly hosts: readonly SnapshotHost[];
   readonly vms: readonly SnapshotVm[];
   readonly migrations: readonly SnapshotMigration[];

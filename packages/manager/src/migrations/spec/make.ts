@@ -1,7 +1,7 @@
 /** Makes a migration's spec, and its key for as long as it takes to wrap it. */
 import { randomBytes, randomFillSync } from 'node:crypto';
 import { type KeyOffer, type MigrationLimits, type MigrationSpec, SealiftError, type Suite, type WrappedKey } from '@sealift/contract';
-import { protocolVersion } from '../checks.ts';
+import { protocolVersion } from '../../planner/checks/qemu.ts';
 import { contextOf } from './context.ts';
 import { wrapKey } from './wrap.ts';
 

@@ -1,0 +1,87 @@
+/** Makes the snapshot that is planned on, from what hosts last said and what the store holds. */
+import type { AgentVm } from '@sealift/contract';
+import type { Hosts } from '../agents/hosts.ts';
+import type { MonitoredHost } from '../agents/monitor.ts';
+import type { Store, StoredVm } from '../store/store.ts';
+import type { Snapshot, SnapshotHost, SnapshotMigration, SnapshotVm } from './types.ts';
+
+export interface Sources {
+  readonly store: Store;
+  readonly hosts: Hosts;
+  /** Migrations that have not ended. */
+  readonly migrations: readonly SnapshotMigration[];
+}
+
+export interface Scope {
+  /** Of which clusters. */
+  readonly clusters: ReadonlySet<string>;
+  /** Of these VMs the manager's word counts: where they are and how they are defined. Of all others, what hosts say is taken as it is. */
+  readonly vms?: readonly StoredVm[];
+  /** The VMs of these hosts are to be moved, so that the manager's word counts for all of them. */
+  readonly owners?: readonly string[];
+  /** When VMs were last moved, where that is of interest. */
+  readonly movedAt?: ReadonlyMap<string, number>;
+}
+
+export async function takeSnapshot({ store, hosts, migrations }: Sources, scope: Scope): Promise<Snapshot> {
+  const [rules, clusters] = await Promise.all([store.policy.listRules(), store.policy.listClusters()]);
+  const owners = new Set(scope.owners);
+  const stored = [...(scope.vms ?? []), ...(await Promise.all([...owners].map((host) => store.listVms({ host })))).flat()];
+  const own = new Map(stored.map((vm) => [vm.name, vm]));
+  const moving = new Map(migrations.map((migration) => [migration.vm, migration]));
+  const encryption = new Map(clusters.map((cluster) => [cluster.name, cluster.encryption]));
+  const watched = hosts.all();
+  const inScope = watched.filter((host) => scope.clusters.has(host.cluster));
+  const among = new Set(inScope.map((host) => host.name));
+  // A VM may be on its way here from a host that is not.
+  const beside = new Set(migrations.filter(({ from, to }) => among.has(to) && !among.has(from)).map(({ from }) => from));
+  const snapshotHosts: SnapshotHost[] = [];
+  const vms = new Map<string, SnapshotVm>();
+
+  const see = (host: MonitoredHost, state: SnapshotHost['state'], vm: AgentVm): void => {
+    const { name } = vm.definition;
+    const known = own.get(name);
+    const migration = moving.get(name);
+    // Of a VM's copies one is the VM: its source's while it moves, otherwise the one that the manager has.
+    const copy = migration ? migration.from !== host.name : vm.state === 'moving-in' || (known !== undefined && known.host !== host.name);
+    if (copy) return;
+    const definition = known?.definition ?? vm.definition;
+    const { stats, adopted, immovable } = vm;
+    vms.set(name, {
+      name,
+      host: host.name,
+      definition,
+      encryption: definition.encryption ?? encryption.get(host.cluster) ?? 'opportunistic',
+      state: state === 'connected' ? vm.state : 'unknown',
+      known: known !== undefined || !owners.has(host.name),
+      ...(stats && { stats }),
+      ...(adopted !== undefined && { adopted }),
+      ...(immovable && { immovable }),
+      ...movedAtOf(name),
+    });
+  };
+  const movedAtOf = (vm: string): { movedAt?: number } => {
+    const movedAt = scope.movedAt?.get(vm);
+    return movedAt === undefined ? {} : { movedAt };
+  };
+
+  for (const host of watched) {
+    const isIn = among.has(host.name);
+    if (!isIn && !beside.has(host.name)) continue;
+    const { state, report } = await host.standing();
+    if (isIn) {
+      const { name, cluster, maintenance } = host;
+      snapshotHosts.push({ name, cluster, maintenance, state, ...(report && { report }) });
+    }
+    for (const vm of report?.vms ?? []) see(host, state, vm);
+  }
+  // What its host does not report.
+  for (const { name, host, definition } of own.values()) {
+    if (vms.has(name)) continue;
+    const cluster = watched.find((each) => each.name === host)?.cluster ?? '';
+    const mode = definition.encryption ?? encryption.get(cluster) ?? 'opportunistic';
+    vms.set(name, { name, host, definition, encryption: mode, state: 'unknown', known: true, ...movedAtOf(name) });
+  }
+  const relevant = migrations.filter(({ from, to }) => among.has(from) || among.has(to));
+  return { at: Date.now(), hosts: snapshotHosts, vms: [...vms.values()], migrations: relevant, rules, clusters };
+}
