@@ -8,13 +8,14 @@
  */
 import { type Monitor, type QmpEvent, queryRunState } from '@sealift/hypervisor';
 import type { Failure, RunState } from '../handover/records.ts';
+import { type Moment, momentOf } from './blackout.ts';
 
 export class GuestWatch {
   readonly #monitor: Monitor;
   readonly #poweredOff: () => void;
   #runState: RunState;
   #off = false;
-  #stoppedAt: bigint | undefined;
+  #stopped: Moment | undefined;
   #asking: Promise<unknown> = Promise.resolve();
 
   /**
@@ -49,9 +50,9 @@ export class GuestWatch {
     return this.#off;
   }
 
-  /** When the switch-over stopped the guest, of process.hrtime.bigint(). Nothing where it stood still already. */
-  get stoppedAt(): bigint | undefined {
-    return this.#stoppedAt;
+  /** When the switch-over stopped the guest. Nothing where it stood still already. */
+  get stopped(): Moment | undefined {
+    return this.#stopped;
   }
 
   /** As the switch-over found it. Resolves once QEMU has said what the last STOP was. */
@@ -66,25 +67,27 @@ export class GuestWatch {
     return this.#off ? 'off' : runState;
   }
 
-  heard({ name, data, receivedAt }: QmpEvent): void {
+  heard(event: QmpEvent): void {
+    const { name, data } = event;
     if (name === 'STOP') {
-      this.#stoppedAt = receivedAt;
+      const stopped = momentOf(event);
+      this.#stopped = stopped;
       this.#asking = queryRunState(this.#monitor).then(
         (state) => {
-          if (state === 'paused' && this.#stoppedAt === receivedAt) this.#stands();
+          if (state === 'paused' && this.#stopped === stopped) this.#stands();
         },
         () => undefined, // QEMU is gone, or its monitor: the attempt hears of that by itself
       );
     } else if (name === 'RESUME') {
       this.#runState = 'running';
-      this.#stoppedAt = undefined;
+      this.#stopped = undefined;
     } else if (name === 'SHUTDOWN' && data['guest'] === true) this.#isOff();
   }
 
   /** Somebody paused it. */
   #stands(): void {
     this.#runState = 'paused';
-    this.#stoppedAt = undefined;
+    this.#stopped = undefined;
   }
 
   #isOff(): void {

@@ -20,6 +20,7 @@ import { type SourceEffect, type SourceEvent, type SourceState, sourceStart, sou
 import { Settlement } from '../settlement/settlement.ts';
 import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
+import { Blackout } from './blackout.ts';
 import { CopyLimits, checkDeadline, noLimitsLeft } from './copy-limits.ts';
 import { GuestWatch } from './guest-watch.ts';
 import { refusedAtSource } from './journal-refused.ts';
@@ -76,8 +77,7 @@ export class Outgoing implements Side {
   #deadline: NodeJS.Timeout | undefined;
   #ticker: NodeJS.Timeout | undefined;
   #stopListening: (() => void) | undefined;
-  /** When RUNNING came. */
-  #runningAt: bigint | undefined;
+  readonly #blackout = new Blackout();
   /** The destination is known to know how it ended. */
   #peerKnows = false;
 
@@ -128,7 +128,7 @@ export class Outgoing implements Side {
         failed: ({ code, message }) => this.#machine.dispatch({ type: 'failed', failure: { code, message } }),
         control: (message) => {
           if (message.type === 'grant') return; // only a source grants
-          if (message.type === 'running') this.#runningAt ??= message.at;
+          if (message.type === 'running') this.#blackout.ran(message.at);
           this.#machine.dispatch({ type: message.type });
         },
       });
@@ -266,6 +266,7 @@ export class Outgoing implements Side {
       if (step === 'granted' && this.#guest) this.#runState = await this.#guest.runState();
       const more = { ...(outcome && { outcome }), ...(resolved && { resolved }), ...(postcopy && { postcopy }) };
       this.#record(step, { ...more, ...(this.#peerKnows && { heard: true }) });
+      if (step === 'granted') this.#blackout.granted();
     } catch (error) {
       this.#resolution.failed(error);
       // The record before these leads to the same.
@@ -328,7 +329,7 @@ export class Outgoing implements Side {
       return;
     }
     const before = (await this.#guest?.before()) ?? this.#runState;
-    this.#machine.dispatch({ type: await insistOnResuming(vm, before, this.#guest?.stoppedAt !== undefined, this.#log) });
+    this.#machine.dispatch({ type: await insistOnResuming(vm, before, this.#guest?.stopped !== undefined, this.#log) });
   }
 
   #changed(state: SourceState): void {
@@ -375,8 +376,7 @@ export class Outgoing implements Side {
     const phase = sourcePhase(state) ?? 'failed';
     const failure = state.failure && withAdvice(state.failure);
     this.#log.info({ phase, failure }, 'migration ended');
-    const times = { startedAt: this.#startedAt, stoppedAt: this.#guest?.stoppedAt, runningAt: this.#runningAt };
-    const result = this.#session && sourceResult(this.#session, this.#cpu, times);
+    const result = this.#session && sourceResult(this.#session, this.#cpu, this.#startedAt, this.#blackout.lasted(this.#guest?.stopped));
     const progress = this.#meter?.sample(phase);
     this.report.update({ phase, ...(progress && { progress }), ...(result && { result }), ...(failure && { failure }) });
   }
