@@ -2,6 +2,8 @@
 import { open } from 'node:fs/promises';
 
 export interface Packet {
+  /** When the kernel saw it, milliseconds since the epoch by the wall clock; as fine as the capture is, and no finer than 0.0003 ms. */
+  readonly at: number;
   /** Where the capture's link layer begins. Valid only until the callback returns: the memory is used again. */
   readonly bytes: Buffer;
   /** What the packet's length was on the wire; more than `bytes` when the capture cut it. */
@@ -45,7 +47,8 @@ export const readPcap = async (path: string, onPacket: (packet: Packet) => void)
       if (captured > longestPacket) throw new Error(`${path}: a packet of ${captured} bytes at byte ${position + at}; the file is damaged`);
       const end = at + packetHeaderLength + captured;
       if (end > filled) break;
-      onPacket({ bytes: block.subarray(at + packetHeaderLength, end), wireLength: format.uint32(block, at + 12) });
+      const time = format.uint32(block, at) * 1000 + format.uint32(block, at + 4) / format.perMs;
+      onPacket({ at: time, bytes: block.subarray(at + packetHeaderLength, end), wireLength: format.uint32(block, at + 12) });
       at = end;
     }
     block.copyWithin(0, at, filled);
@@ -58,6 +61,8 @@ export const readPcap = async (path: string, onPacket: (packet: Packet) => void)
 };
 
 interface Format extends PcapHeader {
+  /** What the second half of a time counts: so many a millisecond. */
+  readonly perMs: number;
   readonly uint32: (bytes: Buffer, at: number) => number;
 }
 
@@ -67,5 +72,6 @@ const readFormat = (bytes: Buffer, path: string): Format => {
   const big = (from: Buffer, at: number) => from.readUInt32BE(at);
   const uint32 = magics.includes(little(bytes, 0)) ? little : magics.includes(big(bytes, 0)) ? big : undefined;
   if (uint32 === undefined) throw new Error(`${path}: not a capture of libpcap's format`);
-  return { uint32, linkType: uint32(bytes, 20) & 0xffff };
+  const perMs = uint32(bytes, 0) === 0xa1b23c4d ? 1e6 : 1e3;
+  return { uint32, perMs, linkType: uint32(bytes, 20) & 0xffff };
 };

@@ -38,7 +38,7 @@ export class Capture {
 
   /** @returns once packets are being captured @throws Error when tcpdump cannot */
   static async start(options: CaptureOptions): Promise<Capture> {
-    const words = ['-i', options.interface, '-n', '-B', String(bufferKiB), '-s', '0', '-Z', 'root', '-w', options.file];
+    const words = ['-i', options.interface, '-n', '--nano', '-B', String(bufferKiB), '-s', '0', '-Z', 'root', '-w', options.file];
     const child = spawn('ip', ['netns', 'exec', options.namespace, 'tcpdump', ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
     const capture = new Capture(child, options);
     await capture.#until(() => capture.#said.includes('listening on'));
@@ -50,11 +50,12 @@ export class Capture {
    * @throws Error when packets are missing from it
    */
   async stop(): Promise<CaptureCount> {
-    // What is still in the kernel's buffer at the end would be neither written nor counted as dropped: so first they must agree.
+    // What is still in the kernel's buffer at the end would be neither written nor counted as dropped: so first all that came until now has to be written.
+    const { received: carried } = await this.#count('SIGUSR1');
     for (let tries = 0; ; tries++) {
-      const { captured, received } = await this.#count('SIGUSR1');
-      if (captured >= received) break;
-      if (tries === 100) throw new Error(`tcpdump on ${this.#interface} does not keep up: ${captured} of ${received} packets`);
+      const { captured } = await this.#count('SIGUSR1');
+      if (captured >= carried) break;
+      if (tries === 100) throw new Error(`tcpdump on ${this.#interface} does not keep up: ${captured} of ${carried} packets`);
       await sleep(50);
     }
     const count = await this.#count('SIGINT');

@@ -36,7 +36,17 @@ export const tcpFrame = ({
 export const otherFrame = (payload: string): Buffer =>
   Buffer.concat([Buffer.alloc(12), Buffer.from([0x88, 0xb5]), Buffer.from(payload, 'latin1')]);
 
-export const pcapFile = (frames: readonly Buffer[], { bigEndian = false, cutTo = 262_144, linkType = 1 } = {}): Buffer => {
+/** @param at when the frames were seen, each as seconds and what the capture counts below a second; without it, all at 0 */
+export const pcapFile = (
+  frames: readonly Buffer[],
+  {
+    bigEndian = false,
+    cutTo = 262_144,
+    linkType = 1,
+    nanoseconds = false,
+    at = [] as readonly (readonly [seconds: number, fraction: number])[],
+  } = {},
+): Buffer => {
   const words = (values: readonly number[]): Buffer => {
     const bytes = Buffer.alloc(values.length * 4);
     for (const [index, value] of values.entries())
@@ -44,10 +54,10 @@ export const pcapFile = (frames: readonly Buffer[], { bigEndian = false, cutTo =
     return bytes;
   };
   const version = bigEndian ? 0x00020004 : 0x00040002;
-  const parts = [words([0xa1b2c3d4, version, 0, 0, cutTo, linkType])];
-  for (const frame of frames) {
+  const parts = [words([nanoseconds ? 0xa1b23c4d : 0xa1b2c3d4, version, 0, 0, cutTo, linkType])];
+  for (const [index, frame] of frames.entries()) {
     const kept = frame.subarray(0, cutTo);
-    parts.push(words([0, 0, kept.length, frame.length]), kept);
+    parts.push(words([...(at[index] ?? [0, 0]), kept.length, frame.length]), kept);
   }
   return Buffer.concat(parts);
 };
