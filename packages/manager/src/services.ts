@@ -10,7 +10,6 @@ import { Events } from './events/events.ts';
 import { defaultHistory, type HistoryPolicy, Keeping } from './events/keeping.ts';
 import { Migrations } from './migrations/migrations.ts';
 import { Resolutions } from './migrations/resolutions.ts';
-import { ByMemory } from './moves/by-memory.ts';
 import { Rules } from './rules/rules.ts';
 import type { Store } from './store/store.ts';
 import { Tasks } from './tasks/tasks.ts';
@@ -48,7 +47,7 @@ export function assemble(store: Store, identity: Identity, log: Logger, tuning: 
   const vms = new Vms({ store, hosts, resolutions, tasks, events, log });
   const clusters = new Clusters(store, hosts, events, log);
   const rules = new Rules(store, events, log);
-  const planning = new ByMemory(store, hosts);
+  const planning = migrations.planner;
   const pace = { ...defaultPace, ...tuning.pace, autoMs: tuning.autoBalanceMs ?? defaultAutoMs };
   const runners = { store, hosts, tasks, events, moving: migrations, planning, log, pace };
   const drains = new Drains(runners);

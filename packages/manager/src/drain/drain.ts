@@ -113,7 +113,10 @@ export class Drain {
       if (this.#task.cancelled.aborted || this.#signal.aborted) return round;
       await this.#begin(move, elsewhere, order);
     }
-    if (round.over) await this.#end(round, hosts.get(name));
+    if (!round.over) return round;
+    // One of its own has ended since they were looked up: it is told of, and counted, first.
+    if (parts.running.length > 0) return { ...round, dueAt: Date.now() };
+    await this.#end(round, hosts.get(name));
     return round;
   }
 

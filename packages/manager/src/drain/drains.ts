@@ -16,6 +16,7 @@ import type { Tasks } from '../tasks/tasks.ts';
 import { failureOf } from '../tasks/words.ts';
 import type { Patience } from './attempts.ts';
 import { Drain } from './drain.ts';
+import { willDo } from './round.ts';
 import { nothingLeaves } from './words.ts';
 
 export interface DrainServices {
@@ -59,9 +60,7 @@ export class Drains {
       const moving = (await store.unfinishedMigrations()).some(({ migration }) => migration.from === host);
       const runs = vms.some(({ state }) => state === 'running' || state === 'paused');
       const hopeless = plan.moves.length === 0 && plan.stays.length > 0 && !moving;
-      const passing = plan.stays.some(({ candidates }) =>
-        candidates.some(({ checks }) => checks.some(({ verdict }) => verdict === 'wait')),
-      );
+      const passing = plan.stays.some(({ candidates }) => candidates.some(willDo));
       if (runs && hopeless && !passing) throw nothingLeaves(host, plan);
       const subject = { host, cluster: monitored.cluster };
       const total = plan.moves.length + plan.stays.length;

@@ -1,5 +1,5 @@
 /** What one round of a drain comes to: what begins now, what waits, what stays, and whether that is all. Pure. */
-import type { DrainPlan, HostReport, Migration, Move } from '@sealift/contract';
+import type { Candidate, DrainPlan, HostReport, Migration, Move } from '@sealift/contract';
 import type { Slots } from '../moves/slots.ts';
 import { nextAttemptAt, type Patience, type Tried } from './attempts.ts';
 
@@ -65,9 +65,13 @@ export function roundOf(situation: Situation): Round {
     }
   }
   for (const { vm, why, candidates } of plan.stays.filter((each) => here.includes(each.vm) && !moving.has(each.vm))) {
-    const later = candidates.some(({ checks }) => checks.some(passes) && !checks.some(({ verdict }) => verdict === 'fail'));
-    if (later) waiting.push(`VM ${vm} waits: ${why}`);
+    if (candidates.some(willDo)) waiting.push(`VM ${vm} waits: ${why}`);
     else stays.push({ vm, why });
+  }
+  // Its migration has ended since the host was asked: how it is now is for the next round.
+  for (const { definition, state } of report.vms) {
+    const passing = state === 'moving-out' || state === 'moving-in' || state === 'in-doubt';
+    if (passing && !moving.has(definition.name)) waiting.push(`VM ${definition.name} has just been ${state}`);
   }
   const planned = new Set([...plan.moves, ...plan.stays].map(({ vm }) => vm));
   for (const vm of here.filter((name) => !planned.has(name) && !moving.has(name))) {
@@ -88,7 +92,9 @@ export function roundOf(situation: Situation): Round {
   };
 }
 
-const passes = ({ verdict }: { readonly verdict: string }): boolean => verdict === 'wait';
+/** Nothing stands in the way at this host but what passes by itself. */
+export const willDo = ({ checks }: Candidate): boolean =>
+  checks.some(({ verdict }) => verdict === 'wait') && checks.every(({ verdict }) => verdict !== 'fail');
 
 function immovableOf({ vms }: HostReport, name: string): string {
   const vm = vms.find(({ definition }) => definition.name === name);
