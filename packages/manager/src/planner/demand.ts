@@ -1,5 +1,5 @@
 /** What a VM takes of a host, and what moving it will take. */
-import type { HostReport, MigrationEstimate, MigrationLimits } from '@sealift/contract';
+import type { HostReport, MigrationLimits, Move } from '@sealift/contract';
 import type { SnapshotVm } from './types.ts';
 
 const MiB = 1024 * 1024;
@@ -41,7 +41,7 @@ export function estimate(
   from: HostReport | undefined,
   to: HostReport | undefined,
   limits?: Partial<MigrationLimits>,
-): MigrationEstimate {
+): NonNullable<Move['estimate']> {
   const unknown = (unknownLinkMbps * 1_000_000) / 8;
   const bandwidth = limits?.bandwidthBytesPerSecond || Number.POSITIVE_INFINITY;
   const rate = Math.min(linkSpeedOf(from) ?? unknown, linkSpeedOf(to) ?? unknown, bandwidth);

@@ -1,16 +1,5 @@
 /** What the planner knows when it plans: everything, at one moment. Whatever is planned follows from it alone. */
-import type {
-  AgentVm,
-  EncryptionMode,
-  Host,
-  HostReport,
-  Maintenance,
-  Migration,
-  Rule,
-  Timestamp,
-  VmDefinition,
-  VmState,
-} from '@sealift/contract';
+import type { AgentVm, EncryptionMode, Host, HostReport, Maintenance, Migration, Rule, VmDefinition, VmState } from '@sealift/contract';
 import type { StoredCluster } from '../store/store.ts';
 
 export interface SnapshotHost {
@@ -33,8 +22,8 @@ export interface SnapshotVm extends Pick<AgentVm, 'stats' | 'adopted' | 'immovab
   readonly state: VmState;
   /** Whether the manager has it there. What hosts have beside that is seen, and never moved. */
   readonly known: boolean;
-  /** When it was last moved, where that is of interest: for balance. */
-  readonly movedAt?: Timestamp;
+  /** When it was last moved, ms since the epoch, where that is of interest: for balance. */
+  readonly movedAt?: number;
 }
 
 /** One that has not ended. */
@@ -42,7 +31,7 @@ export type SnapshotMigration = Pick<Migration, 'id' | 'vm' | 'from' | 'to' | 'p
 
 export interface Snapshot {
   /** Milliseconds since the epoch. */
-  readonly at: Timestamp;
+  readonly at: number;
   readonly hosts: readonly SnapshotHost[];
   readonly vms: readonly SnapshotVm[];
   readonly migrations: readonly SnapshotMigration[];
