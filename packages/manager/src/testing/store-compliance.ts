@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { Store } from '../store/store.ts';
+import { historyCompliance } from './history-compliance.ts';
 import { hostOf, migrationOf, vmOf } from './records.ts';
 
 /** @param open an empty store; the suite closes it */
@@ -110,6 +111,8 @@ export function storeCompliance(database: string, open: () => Promise<Store>): v
       assert.equal(await store.addResolution(migration.id, 'destination', 12), true);
       assert.equal(await store.addResolution('none', 'source', 1), false);
     });
+
+    historyCompliance(() => store);
 
     it('lists migrations newest first', async () => {
       for (const [vm, orderedAt] of [
