@@ -1,6 +1,6 @@
 /** Running, pausing and ending a VM over a {@link Monitor}; qapi/run-state.json and qapi/misc.json. */
 import { QmpError } from './qmp/error.ts';
-import type { Monitor } from './qmp/monitor.ts';
+import { type Monitor, nextEvent } from './qmp/monitor.ts';
 import { type AnnounceParameters, type ExecuteOptions, type RunState, runStates } from './qmp/vocabulary.ts';
 
 /** @throws QmpError `protocol` where QEMU names a state that nobody here knows */
@@ -34,6 +34,12 @@ export async function quit(monitor: Monitor, options?: ExecuteOptions): Promise<
 /** Presses the power button. With `-no-shutdown` a guest that obeys leaves QEMU in the state `shutdown` (event SHUTDOWN), for `quit` to end. */
 export async function powerdown(monitor: Monitor, options?: ExecuteOptions): Promise<void> {
   await monitor.execute('system_powerdown', undefined, options);
+}
+
+/** Presses the reset button; resolves when QEMU has reset the machine (event RESET). One that does not run is left in `prelaunch` by QEMU. */
+export async function reset(monitor: Monitor, options?: ExecuteOptions): Promise<void> {
+  const done = nextEvent(monitor, ({ name }) => name === 'RESET', options);
+  await Promise.all([done, monitor.execute('system_reset', undefined, options)]);
 }
 
 /** QEMU's own defaults: five announcements, 50, 150, 250 and 350 ms apart. */

@@ -13,6 +13,10 @@ export function createHandlers(host: AgentHost, attempts: Attempts, qemu: QemuFa
     getVm: async ({ params }) => reportVm(vms.vm(params.vm), attempts),
     startVm: async ({ params }) => reportVm(await vms.start(params.vm), attempts),
     stopVm: async ({ params, body }) => reportVm(await vms.stop(params.vm, body.force), attempts),
+    changeVm: async ({ params, body }) => reportVm(await vms.change(params.vm, body), attempts),
+    resetVm: async ({ params }) => reportVm(await vms.reset(params.vm), attempts),
+    suspendVm: async ({ params }) => reportVm(await vms.suspend(params.vm), attempts),
+    resumeVm: async ({ params }) => reportVm(await vms.resume(params.vm), attempts),
     removeVm: async ({ params }) => {
       await vms.remove(params.vm);
       return {};

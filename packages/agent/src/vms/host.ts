@@ -8,6 +8,7 @@ import { Undo } from '../undo.ts';
 import { loadRecords, removeRecord, saveRecord, type VmRecord } from './definitions.ts';
 import { QemuLink } from './link.ts';
 import { HostMemory, type MemoryFacts } from './memory.ts';
+import { changeDefinition, resetVm, resumeVm, suspendVm } from './orders.ts';
 import { vmPaths } from './paths.ts';
 import { askToPowerOff, lastWords, type PowerContext, powerOff, powerOn, type QemuSetup, removeHostResources, runFirst } from './power.ts';
 import { Turns } from './turns.ts';
@@ -150,6 +151,26 @@ export class VmHost {
     return vm;
   }
 
+  /** See {@link changeDefinition}. */
+  change(name: string, definition: VmDefinition): Promise<Vm> {
+    return this.#order(name, (vm) => changeDefinition(vm, definition));
+  }
+
+  /** See {@link resetVm}. */
+  reset(name: string): Promise<Vm> {
+    return this.#order(name, resetVm);
+  }
+
+  /** See {@link suspendVm}. */
+  suspend(name: string): Promise<Vm> {
+    return this.#order(name, suspendVm);
+  }
+
+  /** See {@link resumeVm}. */
+  resume(name: string): Promise<Vm> {
+    return this.#order(name, resumeVm);
+  }
+
   /** Forgets a VM that does not run; its disks stay. @throws SealiftError `wrong_state`, `migrating` */
   async remove(name: string): Promise<void> {
     const vm = this.vm(name);
@@ -251,6 +272,15 @@ export class VmHost {
     const paths = vmPaths(this.#options.state, this.#options.run, record.definition.name);
     const vm = new Vm(record, paths, (released) => this.#settle(released));
     this.#vms.set(vm.name, vm);
+    return vm;
+  }
+
+  async #order(name: string, action: (vm: Vm) => Promise<void>): Promise<Vm> {
+    const vm = this.vm(name);
+    await vm.order(() => {
+      this.#requireOurs(vm);
+      return action(vm);
+    });
     return vm;
   }
 

@@ -109,11 +109,11 @@ export class Vm {
 
   /**
    * A migration takes hold of the VM, changes its hold, or lets go. Afterwards a QEMU that went meanwhile counts as crashed, and a guest that powered off as stopped.
-   * @throws SealiftError `wrong_state` while the VM is being started, stopped or removed
+   * @throws SealiftError `wrong_state` while an order for the VM is being carried out
    */
   setMoving(moving: Moving | undefined, migration?: string): void {
     if (moving !== undefined && !this.#moving && this.#orders > 0) {
-      throw new SealiftError('wrong_state', `${this.name} is being started, stopped or removed; try again when that is done`);
+      throw new SealiftError('wrong_state', `${this.name} is being started, stopped, changed or removed; try again when that is done`);
     }
     const before = this.#moving;
     this.#moving = moving && { how: moving, migration: migration ?? before?.migration };

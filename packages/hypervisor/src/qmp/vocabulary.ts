@@ -93,6 +93,7 @@ export interface QmpCommands {
   cont: None;
   quit: None;
   system_powerdown: None;
+  system_reset: None;
   'announce-self': Order<AnnounceParameters>;
 }
 export type QmpCommand = keyof QmpCommands;

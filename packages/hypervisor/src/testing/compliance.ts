@@ -9,7 +9,7 @@ import { QmpClient } from '../qmp/client.ts';
 import { QmpError, type QmpErrorCode } from '../qmp/error.ts';
 import { type Monitor, nextEvent } from '../qmp/monitor.ts';
 import type { QmpEvent, RunState } from '../qmp/vocabulary.ts';
-import { cont, queryRunState, quit, stop } from '../run-state.ts';
+import { cont, queryRunState, quit, reset, stop } from '../run-state.ts';
 import { startRelay } from './relay.ts';
 
 export interface Subject extends AsyncDisposable {
@@ -100,6 +100,22 @@ export function monitorCompliance(label: string, open: OpenSubject): void {
         const [first, second] = events;
         assert.ok(first && second && before < first.receivedAt && first.receivedAt <= second.receivedAt);
         assert.ok(Math.abs(first.qemuMicroseconds / 1000 - Date.now()) < 60_000);
+      }),
+    );
+
+    it(
+      'resets a machine that runs and goes on; one that is paused is as if it had never run',
+      running(async ({ monitor }) => {
+        const words: string[] = [];
+        monitor.onEvent(({ name }) => words.push(name));
+        await reset(monitor);
+        assert.equal(await queryRunState(monitor), 'running');
+        await stop(monitor);
+        await reset(monitor);
+        await untilRunState(monitor, 'prelaunch');
+        await cont(monitor);
+        assert.equal(await queryRunState(monitor), 'running');
+        assert.deepEqual(words, ['RESET', 'STOP', 'RESET', 'RESUME']);
       }),
     );
 

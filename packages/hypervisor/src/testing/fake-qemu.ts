@@ -107,6 +107,12 @@ export class FakeQemu implements AsyncDisposable {
     for (const client of this.#clients) client.socket.destroy();
   }
 
+  /** As QEMU's main loop does: a machine that does not run is afterwards as if it never had. */
+  reset(): void {
+    this.emit('RESET', { guest: false, reason: 'host-qmp-system-reset' });
+    if (this.runState !== 'running' && this.runState !== 'inmigrate' && this.runState !== 'finish-migrate') this.runState = 'prelaunch';
+  }
+
   /** The guest shuts down; QEMU stays, as with `-no-shutdown`. */
   shutDownGuest(): void {
     this.emit('SHUTDOWN', { guest: true, reason: 'guest-shutdown' });
@@ -217,6 +223,9 @@ export class FakeQemu implements AsyncDisposable {
         setImmediate(() => this.shutDownGuest());
         return {};
       case 'announce-self':
+        return {};
+      case 'system_reset':
+        setImmediate(() => this.reset());
         return {};
       case 'quit':
         this.emit('SHUTDOWN', { guest: false, reason: 'host-qmp-quit' });

@@ -63,6 +63,46 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
       assert.deepEqual((await call().host()).vms, []);
     });
 
+    it('suspends, resumes and resets what has power, as often as it is told; says what may change when', async () => {
+      const definition = agent.definition('lively');
+      const params = { vm: 'lively' };
+      const orders = [call().suspendVm, call().resumeVm, call().resetVm];
+      for (const order of orders) await assert.rejects(order({ params }), code('not_found'));
+      await assert.rejects(call().changeVm({ params, body: definition }), code('not_found'));
+      await call().defineVm({ body: definition });
+      try {
+        for (const order of orders) await assert.rejects(order({ params }), code('wrong_state'));
+        const other = { ...definition, memoryMiB: definition.memoryMiB + 32 };
+        await assert.rejects(call().changeVm({ params, body: { ...definition, name: 'other' } }), code('invalid_request'));
+        assert.deepEqual((await call().changeVm({ params, body: other })).definition, other);
+
+        await call().startVm({ params });
+        for (const state of ['paused', 'paused']) assert.equal((await call().suspendVm({ params })).state, state);
+        assert.equal((await call().resetVm({ params })).state, 'paused');
+        for (const state of ['running', 'running']) assert.equal((await call().resumeVm({ params })).state, state);
+        assert.equal((await call().resetVm({ params })).state, 'running');
+
+        await assert.rejects(call().changeVm({ params, body: definition }), code('wrong_state'));
+        const { encryption: _, ...byCluster } = other;
+        for (const body of [{ ...other, encryption: 'disabled' } as const, byCluster, byCluster]) {
+          assert.deepEqual((await call().changeVm({ params, body })).definition, body);
+        }
+        assert.equal((await call().getVm({ params })).state, 'running');
+      } finally {
+        await call().stopVm({ params, body: { force: true } });
+        await call().removeVm({ params });
+      }
+    });
+
+    it('touches no VM that a migration has its hand on', async () => {
+      const { params: attempt } = await arriving(agent, 'held');
+      const params = { vm: 'held' };
+      for (const order of [call().suspendVm, call().resumeVm, call().resetVm]) await assert.rejects(order({ params }), code('migrating'));
+      await assert.rejects(call().changeVm({ params, body: agent.definition('held') }), code('migrating'));
+      await call().cancelAttempt({ params: attempt });
+      await ended(agent, attempt.migration);
+    });
+
     it('knows no VM and no migration that it was not told of', async () => {
       const params = { vm: 'nobody' };
       await assert.rejects(call().getVm({ params }), code('not_found'));

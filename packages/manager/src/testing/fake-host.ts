@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { PassThrough } from 'node:stream';
+import { isDeepStrictEqual } from 'node:util';
 import {
   type AgentVm,
   type agentApi,
@@ -101,6 +102,19 @@ export class FakeHost {
       startVm: async ({ params }) => this.#change(params.vm, ['stopped', 'crashed'], 'running'),
       stopVm: async ({ params, body }) =>
         this.#change(params.vm, ['running', 'paused', ...(body.force ? (['stopped'] as const) : [])], 'stopped'),
+      changeVm: async ({ params, body }) => this.#redefine(params.vm, body),
+      resetVm: async ({ params }) => {
+        this.#requireOn(params.vm);
+        return this.#agentVm(params.vm);
+      },
+      suspendVm: async ({ params }) => {
+        this.#requireOn(params.vm);
+        return this.#change(params.vm, ['running', 'paused'], 'paused');
+      },
+      resumeVm: async ({ params }) => {
+        this.#requireOn(params.vm);
+        return this.#change(params.vm, ['running', 'paused'], 'running');
+      },
       removeVm: async ({ params }) => {
         this.#change(params.vm, ['stopped', 'crashed'], 'stopped');
         this.vms.delete(params.vm);
@@ -169,6 +183,28 @@ export class FakeHost {
     const vm = this.#vm(name);
     if (!from.includes(vm.state)) throw new SealiftError('wrong_state', `${name} is ${vm.state}`);
     vm.state = to;
+    return this.#agentVm(name);
+  }
+
+  /** Runs or is paused, and no migration has its hand on it. */
+  #requireOn(name: string): void {
+    const { state, migration } = this.#vm(name);
+    if (['moving-in', 'moving-out', 'in-doubt'].includes(state)) {
+      throw new SealiftError('migrating', `${name} is ${state}`, migration === undefined ? {} : { details: { migration } });
+    }
+    if (state !== 'running' && state !== 'paused') throw new SealiftError('wrong_state', `${name} is ${state}`);
+  }
+
+  #redefine(name: string, definition: VmDefinition): AgentVm {
+    const vm = this.#vm(name);
+    if (definition.name !== name) throw new SealiftError('invalid_request', `a VM keeps its name: ${name}`);
+    if (vm.state !== 'stopped' && vm.state !== 'crashed') {
+      this.#requireOn(name);
+      if (!isDeepStrictEqual({ ...definition, encryption: 'any' }, { ...vm.definition, encryption: 'any' })) {
+        throw new SealiftError('wrong_state', `${name} is ${vm.state}: only its encryption mode can change now`);
+      }
+    }
+    vm.definition = definition;
     return this.#agentVm(name);
   }
 
