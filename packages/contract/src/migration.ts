@@ -118,7 +118,7 @@ export const MigrationResult = Type.Object({
   migrationMs: Milliseconds,
   /** Source vCPUs stopped to destination vCPUs running, on the source's clock. */
   switchOverMs: Milliseconds,
-  /** Half the least round-trip time: the switch-over time is right within ± this. */
+  /** Half of what the source cannot tell: from the grant to RUNNING, and how exactly it knows when QEMU stopped. The switch-over time is right within ± this. */
   switchOverErrorMs: Milliseconds,
   bytesOnWire: Bytes,
   records: Type.Integer(),
