@@ -161,7 +161,8 @@ function defineTests(): void {
       await Promise.all([follow(alpha, first.migration), follow(bravo, first.migration)]);
       const second = testSpec(alpha, bravo);
       await order(alpha, bravo, 'web', second);
-      assert.equal((await follow(alpha, second.migration)).phase, 'completed');
+      const [moved] = await Promise.all([follow(alpha, second.migration), follow(bravo, second.migration)]);
+      assert.equal(moved.phase, 'completed');
     });
   });
 
@@ -169,7 +170,7 @@ function defineTests(): void {
     await boot();
     const spec = testSpec(alpha, bravo, { limits: { bandwidthBytesPerSecond: 20_000, deadlineMs: 1500 } });
     await order(alpha, bravo, 'web', spec);
-    const source = await follow(alpha, spec.migration);
+    const [source] = await Promise.all([follow(alpha, spec.migration), follow(bravo, spec.migration)]);
     assert.equal(source.phase, 'failed');
     assert.match(source.failure?.message ?? '', /deadline of 1.5 s/);
     assert.equal(alpha.host.vms.vm('web').state, 'running');

@@ -226,7 +226,8 @@ withTwoHosts({ title: 'migrations by post-copy', file: import.meta.url }, (hosts
       await assertMemoryIsRight(back);
       const again = testSpec(alpha, bravo, { channels: 2, limits: { maxDowntimeMs: 60_000, downtimeMs: 60_000 } });
       await order(alpha, bravo, 'given-back', again);
-      assert.equal((await follow(alpha, again.migration)).phase, 'completed');
+      const [moved] = await Promise.all([follow(alpha, again.migration), follow(bravo, again.migration)]);
+      assert.equal(moved.phase, 'completed');
       await assertMemoryIsRight(bravo.host.vms.vm('given-back'));
     };
     return move('given-back', during, ({ type, direction }) => {
