@@ -29,6 +29,9 @@ export class Events {
   readonly #log: Logger;
   readonly #listeners = new Set<Listener>();
   #pending: News[] = [];
+  /** How many were published, and how many of these are written or given up. */
+  #published = 0;
+  #written = 0;
   #flushing: Promise<void> | undefined;
   /** Ascending and without a gap; ends with the newest. */
   #recent: Event[] = [];
@@ -50,6 +53,7 @@ export class Events {
     if (this.#closed) return;
     const whole: News = { at: Date.now(), severity: 'info', ...news };
     this.#pending.push(whole);
+    this.#published++;
     for (const listener of this.#listeners) listener(whole);
     this.#flushing ??= this.#flush();
   }
@@ -62,7 +66,8 @@ export class Events {
 
   /** When all that was published so far is written. */
   async written(): Promise<void> {
-    await this.#flushing;
+    const sofar = this.#published;
+    while (this.#written < sofar && this.#flushing) await Promise.race([this.#grown.promise, this.#flushing]);
   }
 
   async close(): Promise<void> {
@@ -70,7 +75,9 @@ export class Events {
     await this.#flushing;
   }
 
-  list(page: EventPage): Promise<Event[]> {
+  /** With all that was published before. */
+  async list(page: EventPage): Promise<Event[]> {
+    await this.written();
     return this.#store.history.listEvents(page);
   }
 
@@ -124,11 +131,14 @@ export class Events {
       try {
         const events = await this.#store.history.addEvents(news);
         this.#pending = this.#pending.slice(news.length);
+        this.#written += news.length;
         this.#show(events);
       } catch (error) {
         this.#log.error({ err: error, waiting: this.#pending.length }, 'events could not be written; it is tried again');
         if (this.#closed) break;
-        if (this.#pending.length > longestQueue) this.#pending = this.#pending.slice(-longestQueue);
+        const tooMany = Math.max(0, this.#pending.length - longestQueue);
+        this.#pending = this.#pending.slice(tooMany);
+        this.#written += tooMany;
         await sleep(retryMs);
       }
     }

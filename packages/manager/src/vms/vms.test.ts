@@ -50,6 +50,44 @@ describe('VMs', () => {
     }
   });
 
+  it('are suspended, resumed, reset, and changed as a whole while they are off', async () => {
+    const params = { vm: 'shape' };
+    await site.running('shape');
+    assert.equal((await site.client.suspendVm({ params })).state, 'paused');
+    await assert.rejects(site.client.suspendVm({ params }), refused('wrong_state', /paused/));
+    assert.equal((await site.client.resumeVm({ params })).state, 'running');
+    assert.equal((await site.client.resetVm({ params })).state, 'running');
+    await site.client.stopVm({ params, body: { force: true } });
+    await assert.rejects(site.client.resetVm({ params }), refused('wrong_state', /stopped/));
+
+    const body = definitionOf('shape', { memoryMiB: 512, encryption: 'required' });
+    const changed = await site.client.changeVm({ params, body });
+    assert.deepEqual([changed.definition, changed.encryption], [body, { mode: 'required', from: 'vm' }]);
+    assert.deepEqual(site.alpha.host.vms.get('shape')?.definition, body);
+    await assert.rejects(site.client.changeVm({ params, body: { ...body, memoryMiB: 5000 } }), refused('no_room', /needs 5000 MiB/));
+    assert.deepEqual((await site.client.getVm({ params })).definition, body);
+    await site.client.removeVm({ params });
+  });
+
+  it('keep a new encryption mode although their host does not answer, and are listed by pages', async () => {
+    for (const vm of ['one', 'three', 'two']) await create(vm === 'two' ? 'bravo' : 'alpha', definitionOf(vm));
+    await site.alpha.stop();
+    const mode = site.client.changeVm({ params: { vm: 'one' }, body: definitionOf('one', { encryption: 'required' }) });
+    assert.deepEqual((await mode).encryption, { mode: 'required', from: 'vm' });
+    await site.alpha.start();
+    const names = async (query: { limit?: number; after?: string; host?: string }) =>
+      (await site.client.listVms({ query })).map(({ name }) => name);
+    assert.deepEqual(await names({ limit: 2 }), ['one', 'three']);
+    assert.deepEqual(await names({ limit: 2, after: 'three' }), ['two']);
+    assert.deepEqual(await names({ host: 'alpha', limit: 1000 }), ['one', 'three']);
+    const hosts = await site.client.listHosts({ query: { after: 'alpha', limit: 1 } });
+    assert.deepEqual(
+      hosts.map(({ name }) => name),
+      ['bravo'],
+    );
+    for (const vm of ['one', 'three', 'two']) await site.client.removeVm({ params: { vm } });
+  });
+
   it('get a name once, also when it is asked for twice at the same moment', async () => {
     const outcomes = await Promise.allSettled(['alpha', 'bravo', 'alpha', 'bravo'].map((host) => create(host, definitionOf('web'))));
     const made = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
