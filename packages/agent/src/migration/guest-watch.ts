@@ -63,6 +63,8 @@ export class GuestWatch {
 
   /** What the VM is to be made again where it stays. */
   async before(): Promise<RunState | 'off'> {
+    // Somebody may have paused it a moment ago by another monitor: events come in order with answers, so all that was before this is heard then.
+    await queryRunState(this.#monitor).catch(() => undefined);
     const runState = await this.runState();
     return this.#off ? 'off' : runState;
   }
