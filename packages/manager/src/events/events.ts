@@ -67,7 +67,7 @@ export class Events {
   /** When all that was published so far is written. */
   async written(): Promise<void> {
     const sofar = this.#published;
-    while (this.#written < sofar && this.#flushing) await Promise.race([this.#grown.promise, this.#flushing]);
+    while (this.#written < sofar && this.#flushing !== undefined) await Promise.race([this.#grown.promise, this.#flushing]);
   }
 
   async close(): Promise<void> {

@@ -54,7 +54,7 @@ describe('VMs', () => {
     const params = { vm: 'shape' };
     await site.running('shape');
     assert.equal((await site.client.suspendVm({ params })).state, 'paused');
-    await assert.rejects(site.client.suspendVm({ params }), refused('wrong_state', /paused/));
+    assert.equal((await site.client.suspendVm({ params })).state, 'paused');
     assert.equal((await site.client.resumeVm({ params })).state, 'running');
     assert.equal((await site.client.resetVm({ params })).state, 'running');
     await site.client.stopVm({ params, body: { force: true } });
