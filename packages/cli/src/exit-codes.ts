@@ -8,11 +8,11 @@ const meanings: Readonly<Record<ExitCode, string>> = {
   0: 'done',
   1: 'a fault of sealift itself',
   2: 'the command or the request is not right; nothing was done',
-  3: 'there is no such VM, host or migration',
+  3: 'there is no such VM, host, migration, task, cluster or rule',
   4: 'not possible as things are; the message says what stands in the way',
   5: 'not allowed',
-  6: 'the migration was cancelled; the VM runs on at the source',
-  7: 'the migration failed or its outcome is bad; the message says where the VM is. A tunnel failed',
+  6: 'the migration was cancelled, and the VM runs on at the source; or a task was',
+  7: 'a migration, or a task of several, failed or ended badly; the message says where the VM is. A tunnel failed',
   8: 'QEMU is missing, too old, or did not do what it was asked',
   9: 'no answer from the manager, or from a host',
   10: 'the migration did not converge: the VM changes memory faster than its limits let it be carried, and runs on at the source',
@@ -20,6 +20,8 @@ const meanings: Readonly<Record<ExitCode, string>> = {
   130: 'left by Ctrl-C; what was ordered goes on, but a tunnel is aborted',
   143: 'a tunnel was aborted by SIGTERM',
 };
+
+export const meaningOf = (exit: ExitCode): string => meanings[exit];
 
 /** A wrong command line, before anything was asked of a manager. */
 export class UsageError extends Error {

@@ -10,6 +10,8 @@ async function main(): Promise<number> {
   const [first, second] = args;
   try {
     if (first === 'help' && second === 'exit-codes') process.stdout.write(await exitCodesHelp());
+    else if (first === 'help' && second === 'markdown') process.stdout.write((await import('./manual/markdown.ts')).markdown());
+    else if (first === '__complete') process.stdout.write(await (await import('./completion/answer.ts')).answer(args.slice(1)));
     else if (first === 'help' && isHandOver(second)) await handOver(second, ['--help']);
     else if (isHandOver(first)) await handOver(first, args.slice(1));
     else await createProgram().parseAsync(args, { from: 'user' });
@@ -28,8 +30,8 @@ async function explain(error: unknown): Promise<number> {
     process.stderr.write(`${(error as Error).message}\n`); // by its name an Error
     return 130;
   }
-  // What became of a migration has been shown, or printed as its last JSON line.
-  if (name !== 'MigrationEnded') process.stderr.write(args.includes('--json') ? `${JSON.stringify(body)}\n` : `${text}\n`);
+  // What became of it has been shown, or printed as its last JSON line.
+  if (name !== 'AlreadyTold') process.stderr.write(args.includes('--json') ? `${JSON.stringify(body)}\n` : `${text}\n`);
   return exit;
 }
 

@@ -27,3 +27,27 @@ export function size(text: string): number {
 
 /** For an option that may be given several times. */
 export const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];
+
+/** Of pages, numbers and limits that mean nothing at 0. */
+export function atLeastOne(text: string): number {
+  const value = wholeNumber(text);
+  if (value === 0) throw new InvalidArgumentError('It is not 1 or more.');
+  return value;
+}
+
+export function onOrOff(text: string): boolean {
+  if (text !== 'on' && text !== 'off') throw new InvalidArgumentError('It is neither on nor off.');
+  return text === 'on';
+}
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 };
+
+/** Milliseconds of `90s`, `10m` or `1h`. */
+export function duration(text: string): number {
+  const [, number, unit = 's'] = /^(\d{1,9}(?:\.\d+)?)(ms|s|m|min|h)?$/.exec(text) ?? [];
+  const factor = unitMs[unit];
+  if (number === undefined || factor === undefined) throw new InvalidArgumentError('It is not a time such as 90s, 10m or 1h.');
+  return Math.round(Number(number) * factor);
+}
+
+export const numberOrDefault = (text: string): number | 'default' => (text === 'default' ? text : atLeastOne(text));

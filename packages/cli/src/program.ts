@@ -1,13 +1,17 @@
 /** The command line: which commands there are. What they do is beside them, and loaded only when they run. */
 import { Command } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
-import { withManager } from './context.ts';
+import { addClusterCommands } from './cluster/commands.ts';
+import { addCompletionCommand } from './completion/command.ts';
+import { addEventCommands } from './event/commands.ts';
 import { UsageError } from './exit-codes.ts';
 import { handOvers } from './hand-over.ts';
 import { addHostCommands } from './host/commands.ts';
-import { addMigrateCommand, addMigrationCommands } from './migration/commands.ts';
-import { printJson } from './output/io.ts';
-import { printFields } from './output/table.ts';
+import { addMigrationCommands } from './migration/commands.ts';
+import { addMigrateCommand } from './migration/migrate.ts';
+import { addRuleCommands } from './rule/commands.ts';
+import { addStatusCommand } from './status/command.ts';
+import { addTaskCommands } from './task/commands.ts';
 import { addVmCommands } from './vm/commands.ts';
 
 /** Throws commander's CommanderError in place of ending the process. */
@@ -22,22 +26,17 @@ export function createProgram(): Command {
     .showSuggestionAfterError()
     .addHelpText('after', '\nExit statuses: sealift help exit-codes');
 
-  program
-    .command('status')
-    .description('the manager and what it looks after')
-    .action((_options: unknown, command: Command) =>
-      withManager(command, async ({ io, manager }) => {
-        const status = await manager.status();
-        if (io.json) printJson(io, status);
-        else printFields(io, status);
-      }),
-    );
-
+  addStatusCommand(program);
+  addClusterCommands(program.command('cluster').description('clusters: hosts among which VMs are placed and balanced'));
   addHostCommands(program.command('host').description('hosts, and the agents on them'));
   const vm = program.command('vm').description('virtual machines');
   addVmCommands(vm);
   addMigrateCommand(vm);
   addMigrationCommands(program.command('migration').description('migrations, running and past'));
+  addRuleCommands(program.command('rule').description('rules of placement: affinity, anti-affinity, and where VMs may be'));
+  addTaskCommands(program.command('task').description('orders from their acceptance to their end'));
+  addEventCommands(program.command('event').description('what happens, and what has happened'));
+  addCompletionCommand(program);
 
   for (const [name, { description }] of Object.entries(handOvers)) {
     // Only to be listed: main.ts hands over before this is parsed, unless an option stands before the name.

@@ -3,8 +3,6 @@ import type { Migration } from '@sealift/contract';
 import { type Io, printJson } from '../output/io.ts';
 import { clearWarning, isDue, type Look, plainLine, progressLines, summaryLines } from './render.ts';
 
-const esc = String.fromCharCode(27);
-
 export interface Display {
   show(migration: Migration): void;
   /** A line between the progress, which stays. */
@@ -54,18 +52,6 @@ function plainProgress(io: Io): Progress {
 }
 
 function liveProgress(io: Io, look: Look): Progress {
-  let height = 0;
-  return {
-    show(migration) {
-      const lines = progressLines(migration, look);
-      // Up over what was there, then each line with the rest of its old text cleared.
-      const up = height > 0 ? `${esc}[${height}A\r` : '';
-      const text = lines.map((line) => `${line}${esc}[K`).join('\n');
-      io.note(`${up}${text}${esc}[J`);
-      height = lines.length;
-    },
-    settle() {
-      height = 0;
-    },
-  };
+  const live = io.live();
+  return { show: (migration) => live.draw(progressLines(migration, look)), settle: live.keep };
 }

@@ -3,6 +3,8 @@ import type { Host, Keep, Migration, Vm } from '@sealift/contract';
 import { type Command, Option } from 'commander';
 import { type Context, withManager } from '../context.ts';
 import { UsageError } from '../exit-codes.ts';
+import { unlessUnknown } from '../manager/unless-unknown.ts';
+import { describe } from '../manual/manual.ts';
 import { type Io, printJson } from '../output/io.ts';
 import { formatTime } from '../output/units.ts';
 import { resolutionLines, riskLines, standingLine } from './resolution-words.ts';
@@ -13,8 +15,9 @@ interface ResolveOptions {
 }
 
 export function addResolveCommand(migration: Command): void {
-  migration
-    .command('resolve <id>')
+  const resolving = migration
+    .command('resolve')
+    .argument('<migration>', 'its id')
     .description('decide whose copy is the VM, where a migration is in doubt and a host is gone for good')
     .addOption(
       new Option('--keep <side>', 'whose copy is the VM from now on; the other one is given up, also when its host comes back later')
@@ -23,6 +26,19 @@ export function addResolveCommand(migration: Command): void {
     )
     .option('--yes-i-am-sure', "do not ask for the VM's name")
     .action((id: string, options: ResolveOptions, command: Command) => withManager(command, (context) => resolve(context, id, options)));
+  describe(resolving, {
+    about: [
+      'For an administrator, where a VM is in doubt and a host will not come back: it settles by itself as soon as both hosts answer. What the ' +
+        "decision risks is said before anything is done, and the VM's name has to be typed. docs/operations.md says when to use it.",
+    ],
+    changes:
+      'One copy is the VM, the other is destroyed, now or as soon as its host answers. What the destroyed copy did is lost. It cannot be taken back.',
+    examples: [
+      ['sealift migration resolve 0190d3a2-7c1e-7a90-8f10-0123456789ab --keep source', 'the destination is gone, and is switched off'],
+      ['sealift migration resolve 0190d3a2-7c1e-7a90-8f10-0123456789ab --keep destination --yes-i-am-sure', 'in a script'],
+    ],
+    exits: [3, 4],
+  });
 }
 
 async function resolve({ io, manager }: Context, id: string, { keep, yesIAmSure = false }: ResolveOptions): Promise<void> {
@@ -70,8 +86,4 @@ async function demandName(vm: string): Promise<void> {
   } finally {
     terminal.close();
   }
-}
-
-function unlessUnknown(error: unknown): undefined {
-  if (!(error instanceof Error && 'code' in error && error.code === 'not_found')) throw error;
 }

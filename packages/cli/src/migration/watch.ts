@@ -1,19 +1,15 @@
 /** Watching a migration to its end, with what Ctrl-C means meanwhile. */
-import { type Migration, SealiftError } from '@sealift/contract';
+import type { Migration } from '@sealift/contract';
 import type { Context } from '../context.ts';
+import { AlreadyTold, LeftWatching } from '../endings.ts';
 import { createDisplay } from './display.ts';
 import { follow } from './follow.ts';
 import { doubtLines } from './render.ts';
 
-/** The person has left; what was ordered goes on. Ends with status 130. */
-export class LeftWatching extends Error {
-  override readonly name = 'LeftWatching';
-}
-
 /**
  * @param ordered whether this command ordered the migration: then the first Ctrl-C asks the manager to cancel and the outcome is still
  *   waited for, and the second leaves. Who only watches leaves with the first.
- * @throws LeftWatching, or SealiftError where the migration did not complete
+ * @throws LeftWatching, or AlreadyTold where the migration did not complete
  */
 export async function watch({ io, manager }: Context, id: string, ordered: boolean): Promise<void> {
   const display = createDisplay(io);
@@ -58,14 +54,9 @@ async function showWhere(manager: Context['manager'], { vm }: Migration, print: 
   if (now.problem !== undefined) print(now.problem);
 }
 
-/** Said already by the display; what is left is the exit status. */
-export class MigrationEnded extends SealiftError {
-  override readonly name = 'MigrationEnded';
-}
-
 function failUnlessCompleted({ phase, failure }: Migration): void {
   if (phase === 'completed') return;
   const converged = failure?.code !== 'did_not_converge';
   const code = phase === 'cancelled' ? 'cancelled' : converged ? 'migration_failed' : 'did_not_converge';
-  throw new MigrationEnded(code, failure?.message ?? `the migration ended as ${phase}`);
+  throw new AlreadyTold(code, failure?.message ?? `the migration ended as ${phase}`);
 }

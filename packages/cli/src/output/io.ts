@@ -1,5 +1,7 @@
 /** What a command says: results on standard output, everything about how it goes on standard error. */
 
+import { createLive, type Live } from './live.ts';
+
 export interface Io {
   /** A line of the result. */
   print(line: string): void;
@@ -9,6 +11,8 @@ export interface Io {
   /** Columns of the terminal that standard error is; undefined where it is none, and lines are then never rewritten. */
   readonly columns: number | undefined;
   readonly colour: boolean;
+  /** Lines of standard error, where it is a terminal, that are written over. */
+  live(): Live;
 }
 
 export function createIo(json: boolean): Io {
@@ -18,6 +22,7 @@ export function createIo(json: boolean): Io {
     columns: stderr.isTTY ? stderr.columns || 80 : undefined,
     colour: Boolean(stderr.isTTY) && !process.env['NO_COLOR'],
     print: (line) => void stdout.write(`${line}\n`),
+    live: () => createLive((text) => void stderr.write(text)),
     note: (line) => void stderr.write(`${line}\n`),
   };
 }

@@ -7,14 +7,18 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { type ErrorCode, type Migration, publicApi, type Route, SealiftError } from '@sealift/contract';
-import { Default, Errors } from 'typebox/value';
+import { type ErrorCode, publicApi, type Route, SealiftError } from '@sealift/contract';
+import { Convert, Default, Errors } from 'typebox/value';
 import { type WebSocket, WebSocketServer } from 'ws';
 
 export interface Call {
   readonly route: string;
   readonly params: Readonly<Record<string, string>>;
   readonly body: unknown;
+  /** Where the URL has one. */
+  readonly query?: Readonly<Record<string, unknown>>;
+  /** Of a stream that goes on where another one ended. */
+  readonly lastEventId?: number;
 }
 
 /** What a route answers: the response's body, for a stream of events an iterable of them; thrown SealiftErrors become the API's. */
@@ -74,7 +78,8 @@ export class FakeManager implements AsyncDisposable {
       response.write(': hello\n\n');
       for await (const event of answer as AsyncIterable<unknown>) {
         this.#holdTo(route, event);
-        response.write(`data: ${JSON.stringify(event)}\n\n`);
+        const id = route.resumable ? `id: ${(event as { id: number }).id}\n` : ''; // it has just been held to the schema of an event
+        response.write(`${id}data: ${JSON.stringify(event)}\n\n`);
       }
       response.end();
     } catch (error) {
@@ -100,7 +105,8 @@ export class FakeManager implements AsyncDisposable {
   }
 
   async #understand(request: IncomingMessage): Promise<{ name: keyof typeof publicApi; route: Route; call: Call }> {
-    const path = (request.url ?? '').split('/');
+    const url = new URL(request.url ?? '', 'http://manager');
+    const path = url.pathname.split('/');
     for (const [name, route] of Object.entries(publicApi) as [keyof typeof publicApi, Route][]) {
       const pattern = route.path.split('/');
       if (route.method !== request.method || pattern.length !== path.length) continue;
@@ -111,11 +117,18 @@ export class FakeManager implements AsyncDisposable {
       let text = '';
       for await (const chunk of request.setEncoding('utf8')) text += chunk;
       const body: unknown = route.body ? Default(route.body, text === '' ? undefined : JSON.parse(text)) : undefined;
-      const wrong = [...(route.params ? Errors(route.params, params) : []), ...(route.body ? Errors(route.body, body) : [])];
+      const query = url.search === '' ? undefined : queryOf(route, url.searchParams);
+      const wrong = [
+        ...(route.params ? Errors(route.params, params) : []),
+        ...(route.query && query ? Errors(route.query, query) : []),
+        ...(route.body ? Errors(route.body, body) : []),
+      ];
       if (wrong.length > 0) {
         throw new SealiftError('invalid_request', wrong.map(({ instancePath, message }) => `${instancePath} ${message}`).join('; '));
       }
-      return { name, route, call: { route: name, params, body } };
+      const last = request.headers['last-event-id'];
+      const call = { route: name, params, body, ...(query && { query }), ...(last !== undefined && { lastEventId: Number(last) }) };
+      return { name, route, call };
     }
     throw new SealiftError('not_found', `there is no ${request.method} ${request.url}`);
   }
@@ -127,12 +140,18 @@ export class FakeManager implements AsyncDisposable {
   }
 }
 
+/** Numbers and truths as such; a query that the route does not have is refused. */
+function queryOf(route: Route, query: URLSearchParams): Record<string, unknown> {
+  if (!route.query) throw new SealiftError('invalid_request', `${route.path} takes no query`);
+  return Convert(route.query, Object.fromEntries(query)) as Record<string, unknown>; // of the object that was put in
+}
+
 function asAnswer(error: unknown): { status: number; body: unknown } {
   const known = error instanceof SealiftError ? error : new SealiftError('internal' satisfies ErrorCode, String(error));
   return { status: known.status, body: known.toBody() };
 }
 
-/** Ends the events of a migration, as the manager does, after the last. */
-export async function* eventsOf(...migrations: readonly Migration[]): AsyncGenerator<Migration> {
-  yield* migrations;
+/** Ends the events of a migration or a task, as the manager does, after the last. */
+export async function* eventsOf<T>(...states: readonly T[]): AsyncGenerator<T> {
+  yield* states;
 }

@@ -7,6 +7,7 @@ export const vm: Vm = {
   name: 'demo',
   host: 'alpha',
   state: 'running',
+  encryption: { mode: 'required', from: 'vm' },
   createdAt: Date.UTC(2026, 0, 2, 3, 4, 5),
   found: [{ host: 'alpha', state: 'running', pid: 4711 }],
   definition: {
@@ -25,6 +26,8 @@ export const host: Host = {
   name: 'alpha',
   endpoint: '10.0.0.1:8652',
   state: 'connected',
+  cluster: 'default',
+  maintenance: 'none',
   lastSeenAt: Date.UTC(2026, 0, 2),
   report: {
     name: 'alpha',
@@ -37,11 +40,20 @@ export const host: Host = {
     bridges: ['lan'],
     migrationEndpoints: ['10.0.1.1:8651'],
     canSeal: true,
+    load: { cpu: 0.37, linkBytesPerSecond: 12_500_000 },
+    linkMbps: 10_000,
     vms: [{ definition: vm.definition, state: 'running', log: '/var/log/demo' }],
   },
 };
 
-export const silentHost: Host = { name: 'bravo', endpoint: '10.0.0.2:8652', state: 'unreachable', problem: 'connection refused' };
+export const silentHost: Host = {
+  name: 'bravo',
+  endpoint: '10.0.0.2:8652',
+  state: 'unreachable',
+  cluster: 'default',
+  maintenance: 'none',
+  problem: 'connection refused',
+};
 
 export const progress: MigrationProgress = {
   phase: 'copying',

@@ -1,38 +1,42 @@
-/** `sealift vm …` but for migrate, which is in migration/. */
-import type { Vm, VmState } from '@sealift/contract';
-import { type Command, Option } from 'commander';
-import { withManager } from '../context.ts';
-import { collect, wholeNumber } from '../options.ts';
-import { type Io, printJson } from '../output/io.ts';
-import { printFields, printList } from '../output/table.ts';
-import { formatBytes, formatTime } from '../output/units.ts';
-import type { CreateOptions } from './definition.ts';
+/** `sealift vm …`: defining, looking and the console. What else there is, is beside this; migrate is in migration/. */
+import type { Host, Vm } from '@sealift/contract';
+import type { Command } from 'commander';
+import { type Context, withManager } from '../context.ts';
+import { behind, collected } from '../manager/pages.ts';
+import { describe } from '../manual/manual.ts';
+import { printJson } from '../output/io.ts';
+import { printList } from '../output/table.ts';
+import { addApplyCommand } from './apply.ts';
+import type { DefinitionOptions } from './definition.ts';
+import { addDefinitionOptions } from './definition-options.ts';
+import { addPowerCommands } from './power.ts';
+import { encryptionOf, memoryOf, printDetails } from './render.ts';
+import { addSetCommand } from './set.ts';
+import { addStatsCommand } from './stats.ts';
 
-const memory = (vm: Vm): string => formatBytes(vm.definition.memoryMiB * 2 ** 20);
-
-const done: Partial<Record<VmState, string>> = { running: 'runs', stopped: 'is stopped', paused: 'is paused' };
-
-const printVm = (io: Io, vm: Vm): void => {
-  if (io.json) printJson(io, vm);
-  else io.print(`${vm.name} ${done[vm.state] ?? `is ${vm.state}`} on ${vm.host}`);
-};
+type CreateOptions = DefinitionOptions & { readonly host: string; readonly file?: string };
 
 export function addVmCommands(vm: Command): void {
-  vm.command('create <name>')
+  addCreateCommand(vm);
+  addApplyCommand(vm);
+  addSetCommand(vm);
+  addPowerCommands(vm);
+  addRemoveCommand(vm);
+  addListCommand(vm);
+  addShowCommand(vm);
+  addStatsCommand(vm);
+  addConsoleCommand(vm);
+}
+
+function addCreateCommand(vm: Command): void {
+  const create = vm
+    .command('create')
+    .argument('<name>', 'what to call it: lower-case letters, digits and hyphens')
     .description('define a VM on a host; it stays off until it is started')
     .requiredOption('--host <host>', 'where it is to live')
-    .option('-f, --file <definition.json>', 'take the definition from a file ("-" is standard input); options go before it')
-    .option('--memory <MiB>', 'memory (default: 512)', wholeNumber)
-    .option('--vcpus <n>', 'virtual CPUs (default: 1)', wholeNumber)
-    .option('--cpu-model <model>', "QEMU's -cpu; the same on every host it may move to")
-    .option('--machine <type>', "QEMU's versioned machine type, such as pc-q35-7.2")
-    .option('--kernel <path>', 'boot this kernel of the host directly')
-    .option('--initrd <path>', 'with this initial RAM disk')
-    .option('--cmdline <text>', 'and this command line')
-    .option('--disk <path[,format=raw|qcow2][,shared]>', 'a disk image of the host; repeatable', collect)
-    .option('--nic <bridge[,mac=address]>', 'a network card on a bridge of the host; repeatable. Its MAC follows from the name', collect)
-    .addOption(new Option('--encryption <mode>', 'of its migrations').choices(['disabled', 'opportunistic', 'required']))
-    .action(async (name: string, options: CreateOptions & { host: string }, command: Command) => {
+    .option('-f, --file <file>', 'take the definition from a file, JSON or YAML ("-" is standard input); options go before it');
+  describe(
+    addDefinitionOptions(create, { asks: 'create' }).action(async (name: string, options: CreateOptions, command: Command) => {
       const { definitionOf } = await import('./definition.ts');
       const definition = await definitionOf(name, options);
       await withManager(command, async ({ io, manager }) => {
@@ -40,99 +44,135 @@ export function addVmCommands(vm: Command): void {
         if (io.json) printJson(io, created);
         else io.print(`${name} is defined on ${created.host}; start it with: sealift vm start ${name}`);
       });
-    });
-
-  vm.command('start <name>')
-    .description('power on')
-    .action((name: string, _options: unknown, command: Command) =>
-      withManager(command, async ({ io, manager }) => printVm(io, await manager.startVm({ params: { vm: name } }))),
-    );
-
-  vm.command('stop <name>')
-    .description('ask the guest to shut down')
-    .option('--force', 'do not ask; cut its power', false)
-    .action((name: string, { force }: { force: boolean }, command: Command) =>
-      withManager(command, async ({ io, manager }) => printVm(io, await manager.stopVm({ params: { vm: name }, body: { force } }))),
-    );
-
-  vm.command('rm <name>')
-    .description('forget a stopped VM; its disks stay')
-    .action((name: string, _options: unknown, command: Command) =>
-      withManager(command, async ({ io, manager }) => {
-        await manager.removeVm({ params: { vm: name } });
-        if (io.json) printJson(io, {});
-        else io.print(`${name} is removed; its disks are left as they are`);
-      }),
-    );
-
-  vm.command('ls')
-    .description('list all VMs')
-    .action((_options: unknown, command: Command) =>
-      withManager(command, async ({ io, manager }) => {
-        const [vms, hosts] = await Promise.all([manager.listVms(), io.json ? [] : manager.listHosts()]);
-        await printList(io, vms, {
-          head: ['NAME', 'HOST', 'STATE', 'MEMORY', 'VCPUS', 'ENCRYPTION'],
-          row: (each) => [
-            each.name,
-            each.host,
-            each.problem === undefined ? each.state : `${each.state} (!)`,
-            memory(each),
-            each.definition.vcpus,
-            each.definition.encryption,
-          ],
-          empty: 'There are no VMs; define one with: sealift vm create NAME --host HOST',
-        });
-        if (io.json) return;
-        for (const { problem } of vms) if (problem !== undefined) io.note(`(!) ${problem}`);
-        for (const { name: host, unknownVms = [] } of hosts) {
-          if (unknownVms.length > 0) io.note(`(!) host ${host} has VMs that the manager does not know: ${unknownVms.join(', ')}`);
-        }
-      }),
-    );
-
-  vm.command('show <name>')
-    .description('one VM with its definition')
-    .action((name: string, _options: unknown, command: Command) =>
-      withManager(command, async ({ io, manager }) => {
-        const it = await manager.getVm({ params: { vm: name } });
-        if (io.json) printJson(io, it);
-        else printDetails(io, it);
-      }),
-    );
-
-  vm.command('console <name>')
-    .description('its serial console; leave with Ctrl-]')
-    .action((name: string, _options: unknown, command: Command) =>
-      withManager(command, async ({ io, address }) => {
-        const { openConsole } = await import('./console.ts');
-        await openConsole(address, name, io);
-      }),
-    );
+    }),
+    {
+      about: [
+        "Defines a VM from options, over a file where one is named. What neither says is the default; the encryption mode is the cluster's. " +
+          'For files with several VMs, and for changing what is there, see vm apply.',
+      ],
+      changes: 'The VM is there, off. Disk images and kernels are files that the host has already; none is made.',
+      examples: [
+        ['sealift vm create web-1 --host alpha --memory 2048 --disk /var/lib/vms/web-1.qcow2 --nic lan', 'from options'],
+        ['sealift vm create web-2 --host alpha -f web.yaml --vcpus 4', 'from a file, with more CPUs'],
+      ],
+      exits: [3, 4, 8],
+    },
+  );
 }
 
-const foundOn = ({ host, state, pid }: Vm['found'][number]): string => `${host} (${state}${pid === undefined ? '' : `, pid ${pid}`})`;
+function addRemoveCommand(vm: Command): void {
+  describe(
+    vm
+      .command('rm')
+      .argument('<vm>', 'its name')
+      .description('forget a stopped VM; its disks stay')
+      .action((name: string, _options: unknown, command: Command) =>
+        withManager(command, async ({ io, manager }) => {
+          await manager.removeVm({ params: { vm: name } });
+          if (io.json) printJson(io, {});
+          else io.print(`${name} is removed; its disks are left as they are`);
+        }),
+      ),
+    {
+      about: ['Takes the definition away from the manager and from the host. Refused while the VM is on, or is moved.'],
+      changes: 'The definition is gone. Disk images are left as they are.',
+      examples: [['sealift vm rm web-1', 'after vm stop']],
+      exits: [3, 4],
+    },
+  );
+}
 
-function printDetails(io: Io, vm: Vm): void {
-  const { definition } = vm;
-  printFields(io, {
-    name: vm.name,
-    host: vm.host,
-    state: vm.state,
-    PROBLEM: vm.problem,
-    'found on': vm.found.map(foundOn).join('; ') || 'no host that answers',
-    migration: vm.migration,
-    encryption: definition.encryption,
-    memory: memory(vm),
-    vcpus: definition.vcpus,
-    'cpu model': definition.cpuModel,
-    machine: definition.machine,
-    kernel: definition.kernelBoot?.kernel,
-    initrd: definition.kernelBoot?.initrd,
-    cmdline: definition.kernelBoot?.cmdline,
-    ...Object.fromEntries(
-      definition.disks.map(({ path, format, shared }, n) => [`disk ${n}`, `${path} (${format}${shared ? ', shared' : ''})`]),
-    ),
-    ...Object.fromEntries(definition.nics.map(({ bridge, mac }, n) => [`nic ${n}`, `${bridge} ${mac}`])),
-    created: formatTime(vm.createdAt),
+function addListCommand(vm: Command): void {
+  describe(
+    vm
+      .command('ls')
+      .description('list all VMs')
+      .option('--host <host>', 'only VMs of this host')
+      .action(({ host }: { host?: string }, command: Command) => withManager(command, (context) => list(context, host))),
+    {
+      about: [
+        'Every VM with its host, its state and the encryption mode that holds for its migrations. One that does not fit what hosts say is marked ' +
+          'with (!), and what is wrong is said below the list, on standard error.',
+      ],
+      changes: 'Nothing.',
+      examples: [
+        ['sealift vm ls', 'all of them'],
+        ['sealift vm ls --host alpha --json', 'those of a host, as an array'],
+      ],
+    },
+  );
+}
+
+async function list({ io, manager }: Context, host: string | undefined): Promise<void> {
+  const [vms, hosts] = await Promise.all([
+    collected<Vm>((limit, last) => manager.listVms({ query: { limit, ...(host && { host }), ...behind(last) } })),
+    io.json ? [] : collected<Host>((limit, last) => manager.listHosts({ query: { limit, ...behind(last) } })),
+  ]);
+  await printList(io, vms, {
+    head: ['NAME', 'HOST', 'STATE', 'MEMORY', 'VCPUS', 'ENCRYPTION'],
+    row: (each) => [
+      each.name,
+      each.host,
+      each.problem === undefined ? each.state : `${each.state} (!)`,
+      memoryOf(each),
+      each.definition.vcpus,
+      encryptionOf(each),
+    ],
+    empty: host ? `There is no VM on ${host}.` : 'There are no VMs; define one with: sealift vm create NAME --host HOST',
   });
+  if (io.json) return;
+  for (const { problem } of vms) if (problem !== undefined) io.note(`(!) ${problem}`);
+  for (const { name, unknownVms = [] } of hosts) {
+    if (unknownVms.length > 0) io.note(`(!) host ${name} has VMs that the manager does not know: ${unknownVms.join(', ')}`);
+  }
+}
+
+function addShowCommand(vm: Command): void {
+  describe(
+    vm
+      .command('show')
+      .argument('<vm>', 'its name')
+      .description('one VM with its definition and what it uses')
+      .action((name: string, _options: unknown, command: Command) =>
+        withManager(command, async ({ io, manager }) => {
+          const it = await manager.getVm({ params: { vm: name } });
+          if (io.json) printJson(io, it);
+          else printDetails(io, it);
+        }),
+      ),
+    {
+      about: [
+        'Shows where it is and in which state, its definition, the encryption mode that holds and whether it is its own or its cluster’s, and what it uses.',
+      ],
+      changes: 'Nothing.',
+      examples: [
+        ['sealift vm show web-1', 'all that is known of it'],
+        ['sealift vm show web-1 --json', 'with the definition as vm apply takes it'],
+      ],
+      exits: [3],
+    },
+  );
+}
+
+function addConsoleCommand(vm: Command): void {
+  describe(
+    vm
+      .command('console')
+      .argument('<vm>', 'its name')
+      .description('its serial console; leave with Ctrl-]')
+      .action((name: string, _options: unknown, command: Command) =>
+        withManager(command, async ({ io, address }) => {
+          const { openConsole } = await import('./console.ts');
+          await openConsole(address, name, io);
+        }),
+      ),
+    {
+      about: [
+        'Joins this terminal to the first serial port of the VM. Where input is no terminal, bytes are passed as they are, until Ctrl-C.',
+      ],
+      changes: 'Nothing but what is typed to the guest.',
+      examples: [['sealift vm console web-1', 'leave with Ctrl-]']],
+      exits: [3, 4],
+    },
+  );
 }

@@ -19,7 +19,6 @@ test("a name alone gives the contract's defaults", async () => {
     machine: 'pc-q35-7.2',
     disks: [],
     nics: [],
-    encryption: 'opportunistic',
   });
 });
 
@@ -67,7 +66,7 @@ test('a file is the base, options go before it, and its NICs get addresses too',
     await writeFile(file, '[]');
     await assert.rejects(definitionOf('app', { file }), UsageError);
     await writeFile(file, '{');
-    await assert.rejects(definitionOf('app', { file }), /cannot be read/);
+    await assert.rejects(definitionOf('app', { file }), /neither JSON nor YAML/);
     await writeFile(file, JSON.stringify({ memmory: 1 }));
     await assert.rejects(definitionOf('app', { file }), UsageError);
   } finally {

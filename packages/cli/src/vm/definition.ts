@@ -1,12 +1,11 @@
-/** A VM's definition from a file and from options; an option goes before the file. */
-import { readFile } from 'node:fs/promises';
+/** A VM's definition from options, over one that is there already or a file. */
 import { VmDefinition } from '@sealift/contract';
 import { Default, Errors } from 'typebox/value';
 import { UsageError } from '../exit-codes.ts';
+import { readDocuments } from './documents.ts';
 import { macFor } from './mac.ts';
 
-export interface CreateOptions {
-  readonly file?: string;
+export interface DefinitionOptions {
   readonly memory?: number;
   readonly vcpus?: number;
   readonly cpuModel?: string;
@@ -16,11 +15,12 @@ export interface CreateOptions {
   readonly cmdline?: string;
   readonly disk?: readonly string[];
   readonly nic?: readonly string[];
+  /** `default` leaves it to the cluster. */
   readonly encryption?: string;
 }
 
 /** What the contract leaves to whoever defines a VM; its own defaults are in its schema. */
-const defaults = { memoryMiB: 512, encryption: 'opportunistic' };
+const defaults = { memoryMiB: 512 };
 
 /** `PATH[,format=raw|qcow2][,shared]`. The format is the file name's where it is not said: raw unless it ends in .qcow2. */
 export function parseDisk(text: string): { path: string; format: string; shared: boolean } {
@@ -46,45 +46,54 @@ export function parseNic(text: string): { bridge: string; mac?: string } {
   return { bridge, ...(mac !== undefined && { mac }) };
 }
 
-async function readDefinition(file: string): Promise<object> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await readFile(file === '-' ? '/dev/stdin' : file, 'utf8'));
-  } catch (error) {
-    throw new UsageError(`${file} cannot be read as a definition: ${error instanceof Error ? error.message : error}`);
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new UsageError(`${file} is JSON, but no object`);
-  return value;
+export interface Draft {
+  readonly kernelBoot?: object;
+  readonly nics?: unknown;
+  readonly encryption?: unknown;
 }
 
-type Draft = { kernelBoot?: object; nics?: unknown };
-
 /** @throws UsageError that names each field that is not right */
-export async function definitionOf(name: string, options: CreateOptions): Promise<VmDefinition> {
-  const file: Draft = options.file === undefined ? {} : await readDefinition(options.file);
-  const { kernel, initrd, cmdline, disk, nic } = options;
+export async function definitionOf(name: string, options: DefinitionOptions & { readonly file?: string }): Promise<VmDefinition> {
+  if (options.file === undefined) return definitionOver(name, {}, options);
+  const [only, ...more] = await readDocuments(options.file);
+  if (!only || more.length > 0)
+    throw new UsageError(`${options.file} has ${more.length + 1} definitions; several are for: sealift vm apply`);
+  return definitionOver(name, only.value, options);
+}
+
+/** What the options say goes before what is there. @throws as {@link definitionOf} */
+export function definitionOver(name: string, there: Draft, options: DefinitionOptions): VmDefinition {
+  const { kernel, initrd, cmdline, disk, nic, encryption } = options;
   const boot = { ...(kernel && { kernel }), ...(initrd && { initrd }), ...(cmdline !== undefined && { cmdline }) };
-  if (Object.keys(boot).length > 0 && kernel === undefined && file.kernelBoot === undefined) {
+  if (Object.keys(boot).length > 0 && kernel === undefined && there.kernelBoot === undefined) {
     throw new UsageError('--initrd and --cmdline belong to --kernel, which is missing');
   }
-  const draft = {
-    ...defaults,
-    ...file,
-    name,
+  const { encryption: own, ...rest } = there;
+  const mode = encryption ?? own;
+  return checked(name, {
+    ...rest,
     ...(options.memory !== undefined && { memoryMiB: options.memory }),
     ...(options.vcpus !== undefined && { vcpus: options.vcpus }),
     ...(options.cpuModel !== undefined && { cpuModel: options.cpuModel }),
     ...(options.machine !== undefined && { machine: options.machine }),
-    ...(options.encryption !== undefined && { encryption: options.encryption }),
-    ...(Object.keys(boot).length > 0 && { kernelBoot: { ...file.kernelBoot, ...boot } }),
+    ...(mode !== undefined && mode !== 'default' && { encryption: mode }),
+    ...(Object.keys(boot).length > 0 && { kernelBoot: { ...there.kernelBoot, ...boot } }),
     ...(disk && { disks: disk.map(parseDisk) }),
-    nics: withMacs(name, nic ? nic.map(parseNic) : file.nics),
-  };
-  const definition: unknown = Default(VmDefinition, draft);
+    ...(nic && { nics: nic.map(parseNic) }),
+  });
+}
+
+/**
+ * A draft with what it leaves out.
+ * @param where it comes from, for errors
+ * @throws UsageError that names each field that is not right
+ */
+export function checked(name: string, draft: Draft, where = `the definition of ${name}`): VmDefinition {
+  const definition: unknown = Default(VmDefinition, { ...defaults, ...draft, name, nics: withMacs(name, draft.nics) });
   const errors = [...Errors(VmDefinition, definition)];
   if (errors.length > 0) {
     const words = errors.map(({ instancePath, message }) => `${instancePath.slice(1).replaceAll('/', '.') || 'it'} ${message}`);
-    throw new UsageError(`the definition of ${name} is not right: ${[...new Set(words)].join('; ')}`);
+    throw new UsageError(`${where} is not right: ${[...new Set(words)].join('; ')}`);
   }
   return definition as VmDefinition; // there was no error against this very schema
 }
