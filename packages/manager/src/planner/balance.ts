@@ -10,6 +10,7 @@ import type { BalancePlan, HostLoad, Move } from '@sealift/contract';
 import { toMultifdChannels } from '../migrations/spec/limits.ts';
 import { cpusOf, estimate, memoryOf } from './demand.ts';
 import { moveOf } from './drain.ts';
+import { Evenness } from './evenness.ts';
 import { choiceOf, type Quest } from './placement.ts';
 import type { Snapshot, SnapshotVm } from './types.ts';
 import { World, type WorldHost } from './world.ts';
@@ -18,6 +19,8 @@ import { World, type WorldHost } from './world.ts';
 const worth = { move: 0.001, minute: 0.01 } as const;
 /** A move without encryption that nobody has asked for is the last that is taken. */
 const clearWorth = 0.1;
+/** Hosts at either end of the order by load that are tried first. */
+const few = 4;
 
 interface Option {
   readonly vm: SnapshotVm;
@@ -59,25 +62,39 @@ export function planBalance(snapshot: Snapshot, name: string): BalancePlan {
   function nextMove(): Move | undefined {
     const furthest = hosts.map((host) => ({ host, distance: even.distance(host) })).filter(({ distance }) => distance > 0);
     furthest.sort((a, b) => b.distance - a.distance || (a.host.name < b.host.name ? -1 : 1));
-    for (const { host } of furthest) {
-      const done = bestOf(optionsFor(host));
-      if (done) return done;
+    const byLoad = [...hosts].sort((a, b) => even.lean(a) - even.lean(b) || (a.name < b.name ? -1 : 1));
+    const [emptiest, fullest] = [byLoad.slice(0, few), byLoad.slice(-few)];
+    // The ends of the list nearly always have the best move; only where they have none is everything looked through.
+    for (const [takers, givers] of [
+      [emptiest, fullest],
+      [hosts, hosts],
+    ] as const) {
+      for (const { host } of furthest) {
+        const done = bestOf(optionsFor(host, givers, takers));
+        if (done) return done;
+      }
     }
     return undefined;
   }
 
-  /** Every move out of this host, and into it, that would be worth it. */
-  function optionsFor(host: WorldHost): Option[] {
-    const out = [...(movable.get(host) ?? [])].flatMap((vm) => hosts.flatMap((to) => optionOf(vm, host, to) ?? []));
-    const into = hosts.flatMap((from) => [...(movable.get(from) ?? [])].flatMap((vm) => optionOf(vm, from, host) ?? []));
-    return [...out, ...into].sort(
-      (a, b) => b.value - a.value || (a.vm.name < b.vm.name ? -1 : a.vm.name > b.vm.name ? 1 : a.to.name < b.to.name ? -1 : 1),
-    );
+  /** Every move out of this host to one of these, and into it from one of those, that would be worth it; the best first. */
+  function optionsFor(host: WorldHost, givers: readonly WorldHost[], takers: readonly WorldHost[]): Option[] {
+    const options: Option[] = [];
+    const collect = (from: WorldHost, to: WorldHost): void => {
+      if (from === to) return;
+      for (const vm of movable.get(from) ?? []) {
+        const option = optionOf(vm, from, to);
+        if (option) options.push(option);
+      }
+    };
+    for (const to of takers) collect(host, to);
+    for (const from of givers) collect(from, host);
+    return options.sort((a, b) => b.value - a.value || compare(a.vm.name, b.vm.name) || compare(a.to.name, b.to.name));
   }
 
   function optionOf(vm: SnapshotVm, from: WorldHost, to: WorldHost): Option | undefined {
-    if (from === to || memoryOf(vm) > to.free) return undefined;
-    const gain = even.gain(vm, from, to);
+    if (memoryOf(vm) > to.free) return undefined;
+    const gain = even.gain(cpusOf(vm), memoryOf(vm), from, to);
     if (gain <= worth.move) return undefined;
     const { ms } = estimate(vm, from.report, to.report);
     const value = gain - worth.move - (ms / 60_000) * worth.minute;
@@ -115,44 +132,6 @@ export function planBalance(snapshot: Snapshot, name: string): BalancePlan {
   }
 }
 
-/** How far hosts are from the cluster's mean. */
-class Evenness {
-  readonly mean: HostLoad;
-  readonly #band: number;
-
-  constructor(hosts: readonly WorldHost[], band: number) {
-    const sum = (of: (host: WorldHost) => number): number => hosts.reduce((total, host) => total + of(host), 0);
-    const cpus = sum((host) => host.report?.cpus ?? 0);
-    const memory = sum((host) => host.report?.memory.total ?? 0);
-    this.mean = {
-      cpu: cpus === 0 ? 0 : sum((host) => host.cpus) / cpus,
-      memory: memory === 0 ? 0 : sum((host) => host.held) / memory,
-      link: 0,
-    };
-    this.#band = band;
-  }
-
-  /** Of a host outside of the band, in hosts; 0 within it. */
-  distance(host: WorldHost, cpus = 0, bytes = 0): number {
-    const { cpu, memory } = host.load(cpus, bytes);
-    return this.#outside(cpu - this.mean.cpu) + this.#outside(memory - this.mean.memory);
-  }
-
-  /** By how much a move brings down the sum of the distances. */
-  gain(vm: SnapshotVm, from: WorldHost, to: WorldHost): number {
-    const [cpus, bytes] = [cpusOf(vm), memoryOf(vm)];
-    return this.distance(from) - this.distance(from, -cpus, -bytes) + (this.distance(to) - this.distance(to, cpus, bytes));
-  }
-
-  #outside(difference: number): number {
-    const outside = Math.abs(difference) - this.#band;
-    return outside > exact ? outside : 0;
-  }
-}
-
-/** Below it, a difference is only that of sums in another order. */
-const exact = 1e-5;
-
 const loadsOf = (hosts: readonly WorldHost[]): BalancePlan['before'] => hosts.map((host) => ({ host: host.name, load: host.load() }));
 
 function whyOf(even: Evenness, hosts: readonly WorldHost[], moves: readonly Move[], out: readonly WorldHost[]): string {
@@ -167,3 +146,5 @@ function whyOf(even: Evenness, hosts: readonly WorldHost[], moves: readonly Move
 }
 
 const said = ({ cpu, memory }: HostLoad): string => `cpu ${Math.round(cpu * 100)} %, memory ${Math.round(memory * 100)} %`;
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,4 +1,5 @@
 /** Is the VM in a state to be moved, and are both hosts there? */
+import type { World, WorldHost } from '../world.ts';
 import { fail, pass, type Question, type Verdict } from './check.ts';
 
 export function vmState({ world, vm, source }: Question): Verdict {
@@ -47,15 +48,19 @@ export function hostState({ vm, source, target }: Question): Verdict {
 
 /** A limit that is reached holds a migration back; it does not forbid it. */
 export function concurrency({ world, source, target }: Question): Verdict {
-  const full: string[] = [];
-  for (const host of new Set([source, target])) {
-    const limit = world.limitsOf(host.cluster).perHost(host.name);
-    if (host.migrations >= limit) full.push(`host ${host.name} takes part in ${host.migrations} migrations, of ${limit} at once`);
-  }
-  for (const cluster of new Set([source.cluster, target.cluster])) {
-    const [now, limit] = [world.migrationsIn(cluster), world.limitsOf(cluster).perCluster];
-    if (now >= limit) full.push(`cluster ${cluster} has ${now} migrations, of ${limit} at once`);
-  }
-  if (full.length === 0) return pass(`hosts ${source.name} and ${target.name} have room for another migration at the same time`);
-  return { verdict: 'wait', reason: full.join('; '), remedy: 'it can begin when one of them has ended' };
+  const full = [hostFull(world, source), hostFull(world, target), clusterFull(world, source)];
+  if (target.cluster !== source.cluster) full.push(clusterFull(world, target));
+  const reasons = full.filter((reason) => reason !== undefined);
+  if (reasons.length === 0) return pass(`hosts ${source.name} and ${target.name} have room for another migration at the same time`);
+  return { verdict: 'wait', reason: reasons.join('; '), remedy: 'it can begin when one of them has ended' };
+}
+
+function hostFull(world: World, { name, cluster, migrations }: WorldHost): string | undefined {
+  const limit = world.limitsOf(cluster).perHost(name);
+  return migrations < limit ? undefined : `host ${name} takes part in ${migrations} migrations, of ${limit} at once`;
+}
+
+function clusterFull(world: World, { cluster }: WorldHost): string | undefined {
+  const [now, limit] = [world.migrationsIn(cluster), world.limitsOf(cluster).perCluster];
+  return now < limit ? undefined : `cluster ${cluster} has ${now} migrations, of ${limit} at once`;
 }
