@@ -59,6 +59,7 @@ describe('a drain', () => {
       Array.from({ length: 3 }, () => ['migrate', 'completed', { done: 100, total: 100 }]),
     );
     assert.match(said(task.log), /VM a has moved to host/);
+    assert.match(task.log[0]?.message ?? '', /^3 VMs are to leave host alpha, and 0 cannot/);
     await assert.rejects(
       site.client.createVm({ body: { host: 'alpha', definition: definitionOf('new') } }),
       refused('wrong_state', /host alpha is in maintenance: VM new is not created there.*sealift host undrain alpha/),

@@ -57,18 +57,19 @@ export class Drains {
       this.#refuseDraining(host);
       const { vms } = await monitored.ask();
       const plan = await planning.planDrain(host, order);
+      // What is off stays, and what is on its way here is for later rounds: neither is in the way of anything now.
+      const runs = new Set(vms.filter(({ state }) => state === 'running' || state === 'paused').map(({ definition }) => definition.name));
+      const stays = plan.stays.filter(({ vm }) => runs.has(vm));
       const moving = (await store.unfinishedMigrations()).some(({ migration }) => migration.from === host);
-      const runs = vms.some(({ state }) => state === 'running' || state === 'paused');
-      const hopeless = plan.moves.length === 0 && plan.stays.length > 0 && !moving;
-      const passing = plan.stays.some(({ candidates }) => candidates.some(willDo));
-      if (runs && hopeless && !passing) throw nothingLeaves(host, plan);
+      const hopeless = stays.length > 0 && plan.moves.length === 0 && !moving;
+      if (hopeless && !stays.some(({ candidates }) => candidates.some(willDo))) throw nothingLeaves(host, stays);
       const subject = { host, cluster: monitored.cluster };
-      const total = plan.moves.length + plan.stays.length;
+      const total = plan.moves.length + stays.length;
       const task = await tasks.begin({ kind: 'drain', title: `drain host ${host}`, subject, total, orders: order });
       if (!task) throw new SealiftError('wrong_state', `host ${host} is being drained already`);
       await monitored.setMaintenance('draining');
-      task.say(`${plan.moves.length} VMs are to leave host ${host}, and ${plan.stays.length} cannot as things are`);
-      for (const { vm, why } of plan.stays) task.say(`VM ${vm} cannot leave as things are: ${why}`);
+      task.say(`${plan.moves.length} VMs are to leave host ${host}, and ${stays.length} cannot as things are`);
+      for (const { vm, why } of stays) task.say(`VM ${vm} cannot leave as things are: ${why}`);
       this.resume(task);
       return tasks.get(task.id);
     });

@@ -1,5 +1,5 @@
 /** What a drain says of the VMs that stay. Pure. */
-import { type DrainPlan, type MigrationFailure, SealiftError } from '@sealift/contract';
+import { type MigrationFailure, SealiftError } from '@sealift/contract';
 import type { Stays } from './round.ts';
 
 /** Of a long list, so many are named. */
@@ -23,7 +23,7 @@ export function staying(host: string, stays: readonly Stays[]): MigrationFailure
 }
 
 /** Not one VM could leave: the order is refused, and the host serves on as it did. */
-export function nothingLeaves(host: string, { stays }: DrainPlan): SealiftError {
+export function nothingLeaves(host: string, stays: readonly Stays[]): SealiftError {
   const message = `host ${host} cannot be drained now: not one of its VMs could leave, and nothing was changed. ${listed(stays)}`;
   return new SealiftError('wrong_state', message, { details: { stays: stays.map(({ vm, why }) => ({ vm, why })) } });
 }
