@@ -52,7 +52,11 @@ export function concurrency({ world, source, target }: Question): Verdict {
   if (target.cluster !== source.cluster) full.push(clusterFull(world, target));
   const reasons = full.filter((reason) => reason !== undefined);
   if (reasons.length === 0) return pass(`hosts ${source.name} and ${target.name} have room for another migration at the same time`);
-  return { verdict: 'wait', reason: reasons.join('; '), remedy: 'it can begin when one of them has ended' };
+  return {
+    verdict: 'wait',
+    reason: reasons.join('; '),
+    remedy: 'a drain or a balance waits until one of them has ended; an order of its own goes ahead, and all of them take longer',
+  };
 }
 
 function hostFull(world: World, { name, cluster, migrations }: WorldHost): string | undefined {

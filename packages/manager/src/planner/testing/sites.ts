@@ -1,7 +1,7 @@
 /** Snapshots for tests and benchmarks: hosts and VMs are described, and what hosts would report of them follows. */
 import type { HostReport, Move, Rule, VmDefinition, VmState } from '@sealift/contract';
 import type { StoredCluster } from '../../store/store.ts';
-import { isLive } from '../demand.ts';
+import { cpusOf, isLive } from '../demand.ts';
 import type { Snapshot, SnapshotHost, SnapshotMigration, SnapshotVm } from '../types.ts';
 
 const MiB = 1024 * 1024;
@@ -107,7 +107,7 @@ function hostOf({ totalMiB = 65_536, report = {}, silent, ...rest }: SiteHost, v
   if (silent) return base;
   const reserved = vms.filter(isLive).reduce((sum, vm) => sum + vm.definition.memoryMiB * MiB, 0);
   const cpus = report.cpus ?? 16;
-  const used = vms.reduce((sum, vm) => sum + (vm.stats?.cpus ?? 0), 0);
+  const used = vms.reduce((sum, vm) => sum + (vm.stats ? cpusOf(vm) : 0), 0);
   return {
     ...base,
     report: {
