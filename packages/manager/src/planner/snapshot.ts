@@ -1,7 +1,8 @@
 /** Makes the snapshot that is planned on, from what hosts last said and what the store holds. */
-import type { AgentVm } from '@sealift/contract';
+import type { AgentVm, EncryptionMode, VmDefinition } from '@sealift/contract';
 import type { Hosts } from '../agents/hosts.ts';
 import type { MonitoredHost } from '../agents/monitor.ts';
+import { effectiveEncryption } from '../clusters/clusters.ts';
 import type { Store, StoredVm } from '../store/store.ts';
 import type { Snapshot, SnapshotHost, SnapshotMigration, SnapshotVm } from './types.ts';
 
@@ -29,7 +30,9 @@ export async function takeSnapshot({ store, hosts, migrations }: Sources, scope:
   const stored = [...(scope.vms ?? []), ...(await Promise.all([...owners].map((host) => store.listVms({ host })))).flat()];
   const own = new Map(stored.map((vm) => [vm.name, vm]));
   const moving = new Map(migrations.map((migration) => [migration.vm, migration]));
-  const encryption = new Map(clusters.map((cluster) => [cluster.name, cluster.encryption]));
+  const modes = new Map(clusters.map((cluster) => [cluster.name, cluster.encryption]));
+  const modeOf = (definition: VmDefinition, cluster: string): EncryptionMode =>
+    effectiveEncryption(definition, modes.get(cluster) ?? 'opportunistic').mode;
   const watched = hosts.all();
   const inScope = watched.filter((host) => scope.clusters.has(host.cluster));
   const among = new Set(inScope.map((host) => host.name));
@@ -51,7 +54,7 @@ export async function takeSnapshot({ store, hosts, migrations }: Sources, scope:
       name,
       host: host.name,
       definition,
-      encryption: definition.encryption ?? encryption.get(host.cluster) ?? 'opportunistic',
+      encryption: modeOf(definition, host.cluster),
       state: state === 'connected' ? vm.state : 'unknown',
       known: known !== undefined || !owners.has(host.name),
       ...(stats && { stats }),
@@ -79,8 +82,7 @@ export async function takeSnapshot({ store, hosts, migrations }: Sources, scope:
   for (const { name, host, definition } of own.values()) {
     if (vms.has(name)) continue;
     const cluster = watched.find((each) => each.name === host)?.cluster ?? '';
-    const mode = definition.encryption ?? encryption.get(cluster) ?? 'opportunistic';
-    vms.set(name, { name, host, definition, encryption: mode, state: 'unknown', known: true, ...movedAtOf(name) });
+    vms.set(name, { name, host, definition, encryption: modeOf(definition, cluster), state: 'unknown', known: true, ...movedAtOf(name) });
   }
   const relevant = migrations.filter(({ from, to }) => among.has(from) || among.has(to));
   return { at: Date.now(), hosts: snapshotHosts, vms: [...vms.values()], migrations: relevant, rules, clusters };
