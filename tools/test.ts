@@ -1,6 +1,6 @@
 /**
- * `npm test`: the checks, then every `*.test.ts` under packages/, lab/ and tools/, then the end-to-end tests under tests/ one after the
- * other (they need root and make network namespaces).
+ * `npm test`: the checks, then every `*.test.ts` under packages/, lab/ and tools/, then the end-to-end tests under tests/: those that
+ * mostly wait two at a time, the others one after the other (they need root and make network namespaces).
  *
  *   --unit           leave the end-to-end tests out
  *   --only PATTERN   only test files whose path matches the regular expression, and no checks
@@ -33,6 +33,13 @@ const find = (...patterns: string[]): string[] =>
     .sort()
     .map((path) => join(root, path));
 
+const endToEnd = find('tests/**/*.test.ts');
+/**
+ * They spend most of their time on the product's own limits: ten seconds of silence, fifteen for a hello, a daemon that starts. What they assert
+ * is who runs the VM, what is said and what is left; each has a lab or namespaces of its own. All others measure, or need the guest's full speed.
+ */
+const waiting = /tests\/(agent-compliance|agent-restart|chaos|in-doubt|journal|orphans|stalled|tunnel|wrong-input)\.test\.ts$/;
+
 const phases: Phase[] = [
   {
     name: 'unit',
@@ -40,7 +47,12 @@ const phases: Phase[] = [
     concurrency: Math.min(availableParallelism(), 8),
     fileSeconds: 120,
   },
-  ...(unit ? [] : [{ name: 'end-to-end', files: find('tests/**/*.test.ts'), concurrency: 1, fileSeconds: 300 }]),
+  ...(unit
+    ? []
+    : [
+        { name: 'end-to-end, side by side', files: endToEnd.filter((file) => waiting.test(file)), concurrency: 2, fileSeconds: 300 },
+        { name: 'end-to-end', files: endToEnd.filter((file) => !waiting.test(file)), concurrency: 1, fileSeconds: 300 },
+      ]),
 ];
 
 const start = performance.now();
@@ -57,8 +69,8 @@ for (const phase of phases) {
     if (only === undefined) problems.push(`${phase.name}: no test file was found`);
     continue;
   }
-  if (phase.name === 'end-to-end' && process.getuid?.() !== 0) {
-    problems.push('end-to-end: these tests make network namespaces and need root; run npm test as root, or npm test -- --unit');
+  if (phase.name.startsWith('end-to-end') && process.getuid?.() !== 0) {
+    problems.push(`${phase.name}: these tests make network namespaces and need root; run npm test as root, or npm test -- --unit`);
     continue;
   }
   console.log(`\n${phase.name}: ${phase.files.length} files`);
