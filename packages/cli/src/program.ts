@@ -22,6 +22,8 @@ export function createProgram(): Command {
     .option('--json', 'results as JSON; watching prints a document a line')
     .option('--manager <url>', 'unix:/path/manager.sock or http://host:port (default: $SEALIFT_MANAGER, else this machine)')
     .exitOverride()
+    // However long an option is, what it is for is wrapped to the width of the screen.
+    .configureHelp({ minWidthToWrap: 20 })
     .showHelpAfterError('(see --help)')
     .showSuggestionAfterError()
     .addHelpText('after', '\nExit statuses: sealift help exit-codes');

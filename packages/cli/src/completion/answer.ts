@@ -20,15 +20,11 @@ export async function answer(words: readonly string[]): Promise<string> {
   }
 }
 
-/** With the part of another package where the line is about it, and what there is help about. */
+/** With the part of another package where the line is about it, and with what there is help about. */
 async function treeFor([first = '']: readonly string[]): Promise<Command> {
   if (isHandOver(first)) return new Command().addCommand((await handOvers[first].load()).name(first));
-  const program = createProgram();
   const help = new Command('help').description('what a command does, its options, examples');
-  if (first === 'help') {
-    for (const part of program.commands) help.addCommand(part);
-    help.command('exit-codes').description('with which status commands end');
-    return new Command().addCommand(help);
-  }
-  return program;
+  for (const part of createProgram().commands) help.addCommand(part);
+  help.command('exit-codes').description('with which status commands end');
+  return createProgram().addCommand(help);
 }

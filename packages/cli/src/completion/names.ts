@@ -23,7 +23,8 @@ export function namesFromManager(words: readonly string[]): Names {
 function managerOption(words: readonly string[]): string | undefined {
   const at = words.findLastIndex((word) => word === '--manager' || word.startsWith('--manager='));
   const word = words[at];
-  return word?.includes('=') ? word.slice(word.indexOf('=') + 1) : words[at + 1];
+  if (word === undefined) return undefined;
+  return word.includes('=') ? word.slice(word.indexOf('=') + 1) : words[at + 1];
 }
 
 type List = (manager: Manager, prefix: string, signal: AbortSignal) => Promise<Suggestion[]>;

@@ -1,8 +1,8 @@
 /** The tree of commands as it is, for whatever has to hold for all of them: help, completion, the reference in docs. */
 import type { Command } from 'commander';
 
-/** commander makes `help` of every group by itself, and hides nothing else of what we add. */
-export const partsOf = (command: Command): Command[] => command.commands.filter((part) => part.name() !== 'help');
+/** Without commander's own `help`, which it does not count as one. */
+export const partsOf = (command: Command): readonly Command[] => command.commands;
 
 /** As it is typed: `sealift vm migrate`. */
 export function pathOf(command: Command): string {
@@ -12,7 +12,7 @@ export function pathOf(command: Command): string {
 }
 
 /** Commands that do something, in the order in which help lists them. */
-export const leavesOf = (command: Command): Command[] => {
+export const leavesOf = (command: Command): readonly Command[] => {
   const parts = partsOf(command);
   return parts.length === 0 ? [command] : parts.flatMap(leavesOf);
 };

@@ -1,5 +1,5 @@
 /** `sealift vm migrate`: move a VM, or see what that would do. */
-import type { MigrationOrder, MigrationPlan } from '@sealift/contract';
+import type { ErrorCode, MigrationOrder, MigrationPlan } from '@sealift/contract';
 import { type Command, Option } from 'commander';
 import { type Context, withManager } from '../context.ts';
 import { describe } from '../manual/manual.ts';
@@ -93,19 +93,16 @@ async function plan({ io, manager }: Context, name: string, options: MigrateOpti
   else for (const line of await planLines(it, plain)) io.print(line);
   if (wouldGo(it)) return;
   const { AlreadyTold } = await import('../endings.ts');
-  throw new AlreadyTold(refusalOf(it), it.why);
+  throw new AlreadyTold(await refusalOf(it, options.to, manager), it.why);
 }
 
-/** As the order would be refused. Where each host has its own reason, there is no room anywhere. */
-function refusalOf({ to, checks, candidates }: MigrationPlan): 'encryption_required' | 'wrong_state' | 'no_room' | 'incompatible' {
-  const failed = new Set(
-    [...checks, ...(to === undefined ? candidates.flatMap((each) => each.checks) : [])].flatMap(({ name, verdict }) =>
-      verdict === 'fail' ? [name] : [],
-    ),
-  );
-  if (failed.has('encryption')) return 'encryption_required';
-  if (failed.has('vm-state') || failed.has('host-state')) return 'wrong_state';
-  return failed.has('memory') ? 'no_room' : 'incompatible';
+/** As the order would be refused: by the first check that fails. A host that does not answer is a refusal of its own. */
+async function refusalOf(plan: MigrationPlan, to: string | undefined, manager: Context['manager']): Promise<ErrorCode> {
+  const first = plan.checks.find(({ verdict }) => verdict === 'fail')?.name;
+  const silent = async (host: string): Promise<boolean> => (await manager.getHost({ params: { host } })).state === 'unreachable';
+  if (to !== undefined && first === 'host-state' && (await silent(to))) return 'agent_unreachable';
+  if (first === 'vm-state' && (await silent(plan.from))) return 'agent_unreachable';
+  return 'wrong_state';
 }
 
 const plain = { columns: 80, colour: false };

@@ -62,3 +62,12 @@ export function start(manager: string, args: readonly string[], { input = 'open'
 }
 
 export const sealift = (manager: string, ...args: string[]): Promise<Ended> => start(manager, args, { input: '' }).ended;
+
+/** Each of them, one after the other, in one process. */
+export async function sealiftAll(manager: string, ...lines: readonly (readonly string[])[]): Promise<Ended[]> {
+  const program = join(import.meta.dirname, '../../../../tools/node');
+  const { status, stdout, stderr } = await start(manager, [join(import.meta.dirname, 'many.ts')], { program, input: JSON.stringify(lines) })
+    .ended;
+  if (status !== 0) throw new Error(`testing/many.ts ended with ${status}: ${stderr}`);
+  return JSON.parse(stdout);
+}

@@ -1,5 +1,19 @@
 /** Things that a manager could answer with. */
-import type { Host, Migration, MigrationProgress, Vm } from '@sealift/contract';
+import type {
+  BalancePlan,
+  Candidate,
+  Cluster,
+  DrainPlan,
+  Event,
+  Host,
+  HostLoad,
+  Migration,
+  MigrationPlan,
+  MigrationProgress,
+  Rule,
+  Task,
+  Vm,
+} from '@sealift/contract';
 
 const mebi = 2 ** 20;
 
@@ -103,4 +117,93 @@ export const failed: Migration = {
   phase: 'failed',
   endedAt: ordered.orderedAt + 900,
   failure: { code: 'stalled', message: 'bravo did not answer for 10 s', advice: 'Look at the line.' },
+};
+
+export const cluster: Cluster = {
+  name: 'default',
+  encryption: 'opportunistic',
+  limits: { perHost: 4 },
+  balance: { auto: false, bandPercent: 15, restMs: 600_000 },
+  hosts: ['alpha', 'bravo'],
+};
+
+export const rule: Rule = { name: 'pair', kind: 'apart', vms: ['web-1', 'web-2'], hosts: [], must: true };
+
+const loadOf = (cpu: number): HostLoad => ({ cpu, memory: 0.5, link: 0 });
+
+const noRoom: Candidate = {
+  host: 'charlie',
+  eligible: false,
+  checks: [{ name: 'memory', verdict: 'fail', reason: '12 MiB are missing', remedy: 'free some' }],
+};
+
+const at = Date.UTC(2026, 0, 2);
+const unsealed = { suite: 'none', clearBecause: 'charlie cannot seal' } as const;
+
+export const migrationPlan: MigrationPlan = {
+  vm: 'demo',
+  from: 'alpha',
+  to: 'bravo',
+  ...unsealed,
+  why: 'bravo has the least load',
+  checks: [
+    { name: 'memory', verdict: 'pass', reason: 'there is room for demo on bravo' },
+    { name: 'cpu', verdict: 'warn', reason: 'another model', remedy: 'watch it' },
+  ],
+  candidates: [{ host: 'bravo', eligible: true, checks: [], score: 0.4, load: loadOf(0.4) }, noRoom],
+  multifdChannels: 2,
+  limits: {
+    bandwidthBytesPerSecond: 0,
+    downtimeMs: 30,
+    maxDowntimeMs: 300,
+    deadlineMs: 3_600_000,
+    maxThrottlePercent: 80,
+    postcopy: false,
+  },
+  estimate: { bytes: 512 * mebi, ms: 4000 },
+  at,
+};
+
+export const drainPlan: DrainPlan = {
+  host: 'alpha',
+  moves: [{ vm: 'demo', from: 'alpha', to: 'bravo', ...unsealed, why: 'least load' }],
+  stays: [{ vm: 'db', candidates: [noRoom], why: 'no host will do' }],
+  at,
+};
+
+export const balancePlan: BalancePlan = {
+  cluster: 'default',
+  moves: [{ vm: 'demo', from: 'alpha', to: 'bravo', suite: 'aes-256-gcm', why: 'alpha is busy' }],
+  before: [
+    { host: 'alpha', load: loadOf(0.8) },
+    { host: 'bravo', load: loadOf(0) },
+  ],
+  after: [
+    { host: 'alpha', load: loadOf(0.4) },
+    { host: 'bravo', load: loadOf(0.4) },
+  ],
+  balanced: true,
+  why: 'one move is enough',
+  at,
+};
+
+export const drainTask: Task = {
+  id: '0190d3a2-7c1e-7a90-8f10-aaaaaaaaaaaa',
+  kind: 'drain',
+  title: 'drain host alpha',
+  subject: { host: 'alpha' },
+  state: 'running',
+  progress: { done: 1, total: 2 },
+  startedAt: at,
+  log: [{ at, message: 'demo leaves for bravo' }],
+  cancellable: true,
+};
+
+export const event: Event = {
+  id: 7,
+  at,
+  type: 'vm.state',
+  subject: { vm: 'demo', host: 'alpha' },
+  severity: 'warning',
+  message: 'demo is crashed on alpha',
 };
