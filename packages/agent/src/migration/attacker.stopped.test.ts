@@ -46,7 +46,9 @@ withTwoHosts({ title: 'migrations stalled while the VM stands still', file: impo
       const moved = await attackedMove({ hosts: hosts(), source, destination, vm, spec, attack, during });
       const outcome = ({ phase, failure }: AttemptReport) => [phase, failure?.code];
       assert.deepEqual(outcome(moved.source), how === 'cancel' ? ['cancelled', 'cancelled'] : ['failed', 'migration_failed'], moved.said);
-      assert.deepEqual(outcome(moved.destination), ['failed', 'peer'], moved.said);
+      assert.equal(moved.destination.phase, 'failed', moved.said);
+      // ABORTED, or that the source closed its connections a moment later, whichever it comes to first.
+      assert.match(moved.destination.failure?.code ?? '', /^(peer|truncated)$/, moved.said);
       assert.equal(await queryRunState(source.host.vms.vm(vm).monitor), 'running');
       assert.deepEqual(moved.ran, ['source']);
       assert.deepEqual(hosts().left(source, vm, spec.migration), runsHere);
