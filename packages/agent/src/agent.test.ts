@@ -84,8 +84,8 @@ function defineTests(): void {
   };
 
   /** Resolves when it serves. */
-  const start = async (): Promise<ChildProcess> => {
-    const agent = launch();
+  const start = async (changed: Partial<RawOptions> = {}): Promise<ChildProcess> => {
+    const agent = launch(changed);
     const { promise, resolve, reject } = Promise.withResolvers<ChildProcess>();
     let said = '';
     agent.stderr?.on('data', (bytes) => {
@@ -183,6 +183,30 @@ function defineTests(): void {
       host.vms.map(({ definition: { name }, state }) => [name, state]),
       [['web', 'stopped']],
     );
+  });
+
+  test('an adopted QEMU is shown, and runs on when the agent has gone; a host may be told not to seal', async () => {
+    const socket = join(directory, 'theirs.sock');
+    const argv = ['-M', 'pc-q35-7.2', '-accel', 'tcg', '-nodefaults', '-display', 'none', '-qmp', `unix:${socket},server=on,wait=off`];
+    const qemu = spawn('qemu-system-x86_64', argv, { stdio: 'ignore' });
+    try {
+      while (!existsSync(socket) && qemu.exitCode === null) await new Promise(setImmediate);
+      const agent = await start({ adopt: [`theirs=${socket}`], seal: false });
+      const host = await client().host();
+      assert.deepEqual([host.canSeal, host.cannotSealBecause], [false, 'the agent of alpha was started with --no-seal']);
+      assert.deepEqual(
+        host.vms.map(({ definition: { name }, adopted, pid }) => [name, adopted, pid]),
+        [['theirs', true, qemu.pid]],
+      );
+      await assert.rejects(client().stopVm({ params: { vm: 'theirs' }, body: { force: true } }), code('wrong_state'));
+      await end(agent, 'SIGTERM');
+      assert.deepEqual([qemu.exitCode, qemu.signalCode], [null, null]);
+      assert.match(await refusal({ adopt: ['theirs'] }), /--adopt theirs: give a name, a DNS label, and the absolute path/);
+      assert.match(await refusal({ adopt: [`x=${options.run}/vms/x/qmp.sock`] }), /in the agent's own run directory/);
+      assert.match(await refusal({ adopt: [`x=${socket}`, `y=${socket}`] }), /another --adopt has the same name or socket/);
+    } finally {
+      await end(qemu, 'SIGKILL');
+    }
   });
 
   test("only the manager's certificate is served", async () => {

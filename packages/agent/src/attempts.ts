@@ -35,6 +35,8 @@ export interface AgentHost {
   readonly keylog?: { readonly file: string; readonly fd: number } | undefined;
   /** For tests: the directory that says at which stages migrations are held. */
   readonly breakpoints?: string | undefined;
+  /** Policy: it seals nothing, and takes part in clear migrations only. */
+  readonly noSeal?: boolean | undefined;
   readonly log: Logger;
 }
 

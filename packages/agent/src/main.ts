@@ -29,6 +29,15 @@ export function agentCommand(): Command {
     .option('--accel <auto|kvm|tcg>', 'how QEMU runs guests', 'auto')
     .option('--memory <MiB>', 'memory for all VMs together (default: what the host has available)')
     .option('--qemu <path>', 'the QEMU program', 'qemu-system-x86_64')
+    .option(
+      '--no-seal',
+      'never seal: this host must not or cannot. It takes part in clear migrations only; VMs that must be sealed neither come nor leave',
+    )
+    .option(
+      '--adopt <name=socket>',
+      'show a QEMU that sealift did not start, by its QMP socket; it is looked at and never touched. Repeatable',
+      (value: string, before: string[] | undefined) => [...(before ?? []), value],
+    )
     .option('--unsafe', `allow what must not be done in production: ${keylogVariable}, ${breakpointsVariable}`)
     .option('--threads <number>', 'threads that seal and carry migrations (default: one for each core)')
     .action(async (raw: RawOptions) => {

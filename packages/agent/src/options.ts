@@ -2,10 +2,11 @@
 
 import { isIP, isIPv6 } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { isAbsolute } from 'node:path';
+import { isAbsolute, normalize } from 'node:path';
 import { Name } from '@sealift/contract';
 import { Check } from 'typebox/value';
 import { CannotStart } from './cannot-start.ts';
+import type { Adoption } from './observe/adopted.ts';
 
 export interface ListenAddress {
   readonly host: string;
@@ -28,6 +29,10 @@ export interface AgentOptions {
   readonly memoryMiB: number | undefined;
   readonly qemu: string;
   readonly threads: number;
+  /** A host that must not seal, or cannot. */
+  readonly noSeal?: boolean;
+  /** QEMUs of somebody else's to look at. */
+  readonly adopt?: readonly Adoption[];
   /** Where the secrets of migrations are written for debugging; undefined: nowhere. */
   readonly keylog?: { readonly file: string; readonly fd: number };
   /** Where a test says at which stages migrations are held; undefined: nowhere. */
@@ -49,6 +54,9 @@ export interface RawOptions {
   readonly qemu: string;
   readonly threads?: string;
   readonly unsafe?: boolean;
+  /** false with `--no-seal` */
+  readonly seal?: boolean;
+  readonly adopt?: readonly string[];
 }
 
 /** @throws CannotStart naming the option */
@@ -80,7 +88,30 @@ export function checkOptions(raw: RawOptions): AgentOptions {
     memoryMiB: raw.memory === undefined ? undefined : countOf('--memory', raw.memory, 2 ** 30),
     qemu: raw.qemu,
     threads: raw.threads === undefined ? availableParallelism() : countOf('--threads', raw.threads, 1024),
+    noSeal: raw.seal === false,
+    adopt: adoptionsOf(raw.adopt ?? [], raw.run),
   };
+}
+
+function adoptionsOf(texts: readonly string[], run: string): Adoption[] {
+  const adoptions: Adoption[] = [];
+  for (const text of texts) {
+    const equals = text.indexOf('=');
+    const [name, socket] = [text.slice(0, Math.max(0, equals)), text.slice(equals + 1)];
+    if (!Check(Name, name) || !isAbsolute(socket)) {
+      throw new CannotStart(
+        `--adopt ${text}: give a name, a DNS label, and the absolute path of a QMP socket, such as db=/run/db/qmp.sock`,
+      );
+    }
+    if (`${normalize(socket)}/`.startsWith(`${normalize(run)}/`)) {
+      throw new CannotStart(`--adopt ${text}: the socket is in the agent's own run directory; its VMs need no adopting`);
+    }
+    if (adoptions.some((other) => other.name === name || other.socket === socket)) {
+      throw new CannotStart(`--adopt ${text}: another --adopt has the same name or socket`);
+    }
+    adoptions.push({ name, socket });
+  }
+  return adoptions;
 }
 
 /** @throws CannotStart unless it is an IP address and a port, IPv6 in brackets */

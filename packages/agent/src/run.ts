@@ -3,16 +3,21 @@ import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
+import type { agentApi } from '@sealift/contract';
 import { checkSocketPath, chooseAccelerator, HypervisorError, probeQemu, readKvmFacts } from '@sealift/hypervisor';
 import type { Logger } from 'pino';
 import { createHandlers } from './api/handlers.ts';
-import { createServer } from './api/server.ts';
+import { createServer, type Handlers } from './api/server.ts';
 import type { AgentHost, Attempts, CreateAttempts } from './attempts.ts';
 import { CannotStart, reasonOf } from './cannot-start.ts';
 import { type Certificates, readCertificates } from './certificates.ts';
-import type { QemuFacts } from './host-report.ts';
+import { HostReporter, noSealReason, type Observed, type QemuFacts, readCpuFacts } from './host-report.ts';
 import { Journal, JournalCorrupt, JournalError } from './journal.ts';
 import { lock } from './lock.ts';
+import { AdoptedVms } from './observe/adopted.ts';
+import { HostLoad } from './observe/host-load.ts';
+import { repeat } from './observe/repeat.ts';
+import { VmWatch } from './observe/vm-stats.ts';
 import type { AgentOptions, ListenAddress } from './options.ts';
 import { Reaper } from './reaper.ts';
 import { VmHost } from './vms/host.ts';
@@ -58,6 +63,7 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
       threads: options.threads,
       keylog: options.keylog,
       breakpoints: options.breakpoints,
+      noSeal: options.noSeal,
       log,
     };
     const attempts = createAttempts(host);
@@ -66,7 +72,10 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
     const reaper = new Reaper(host, attempts, options);
     await reaper.sweep();
     closing.push(reaper.repeat());
-    const server = await serve(options.listen, host, attempts, qemu, certificates, version, log);
+    const observed = await observe(options, host);
+    closing.push(observed.stop);
+    const reporter = new HostReporter(host, attempts, observed, { qemu, cpu: await readCpuFacts(), version });
+    const server = await serve(options.listen, createHandlers(host, attempts, reporter), certificates, log);
     closing.push(() => server.close());
     log.info({ listen: options.listen.endpoint, qemu: qemu.capabilities.versionText, accel: qemu.accel, vms: vms.list().length }, 'ready');
     return { host, attempts, endpoint: options.listen.endpoint, stop };
@@ -79,7 +88,9 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
 async function findQemuFacts(options: AgentOptions): Promise<QemuFacts> {
   try {
     const capabilities = await probeQemu(options.qemu);
-    return { capabilities, accel: chooseAccelerator(options.accel, capabilities.accelerators, await readKvmFacts()) };
+    const accel = chooseAccelerator(options.accel, capabilities.accelerators, await readKvmFacts());
+    // What CPUs it gives depends on the accelerator.
+    return { capabilities: accel === 'tcg' ? capabilities : await probeQemu(options.qemu, { accel }), accel };
   } catch (error) {
     if (error instanceof HypervisorError) throw new CannotStart(error.message, { cause: error });
     throw error;
@@ -152,16 +163,26 @@ async function openVms(options: AgentOptions, qemu: QemuFacts, log: Logger): Pro
   }
 }
 
-async function serve(
-  listen: ListenAddress,
-  host: AgentHost,
-  attempts: Attempts,
-  qemu: QemuFacts,
-  certificates: Certificates,
-  version: string,
-  log: Logger,
-) {
-  const server = await createServer(createHandlers(host, attempts, qemu, version), certificates, log);
+/** Looks at the host, at its VMs and at adopted QEMUs from now on. */
+async function observe(options: AgentOptions, host: AgentHost): Promise<Observed & { readonly stop: () => void }> {
+  const { noSeal, adopt = [] } = options;
+  if (noSeal) host.log.warn({ why: noSealReason(options.name) }, 'THIS HOST SEALS NOTHING: every migration from and to it is clear');
+  for (const { name } of adopt) {
+    if (host.vms.find(name)) throw new CannotStart(`--adopt ${name}: this host has a VM of that name; adopt the QEMU by another name`);
+  }
+  const load = new HostLoad(options.migrationListen.map((address) => address.host));
+  const watch = new VmWatch(host.vms);
+  const adopted = new AdoptedVms(adopt, host.log.child({ part: 'adopted' }));
+  await Promise.all([load.look(), adopted.look()]);
+  const stops = [load, watch, adopted].map((looker) => repeat(() => looker.look()));
+  const stop = (): void => {
+    for (const end of stops) end();
+  };
+  return { load, watch, adopted, stop };
+}
+
+async function serve(listen: ListenAddress, handlers: Handlers<typeof agentApi>, certificates: Certificates, log: Logger) {
+  const server = await createServer(handlers, certificates, log);
   try {
     await server.listen({ host: listen.host, port: listen.port });
     return server;

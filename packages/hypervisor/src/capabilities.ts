@@ -24,6 +24,8 @@ export interface QemuCapabilities {
   /** Migration capabilities it knows, such as `multifd`. */
   readonly migration: readonly string[];
   readonly cpuModels: readonly string[];
+  /** Of the models that this host cannot give in full, with the accelerator that was asked with: the features that are missing. */
+  readonly missingCpuFeatures: ReadonlyMap<string, readonly string[]>;
 }
 
 const VERSIONED = /-[a-z]*\d+(\.\d+)+$/;
@@ -31,13 +33,15 @@ const VERSIONED = /-[a-z]*\d+(\.\d+)+$/;
 /**
  * Runs QEMU for some 50 ms.
  * @param binary looked up in PATH unless it has a slash
+ * @param options `accel`: what CPU models are asked about, for KVM gives what the host's CPU has and TCG what it imitates
  * @throws HypervisorError `missing`, `too-old`, `start`
  */
 export async function probeQemu(
   binary = 'qemu-system-x86_64',
-  options: { deadlineMs?: number; signal?: AbortSignal } = {},
+  options: { deadlineMs?: number; signal?: AbortSignal; accel?: Accelerator } = {},
 ): Promise<QemuCapabilities> {
-  const argv = ['-M', 'none', '-nodefaults', '-no-user-config', '-display', 'none', '-S', '-accel', 'tcg', '-qmp', 'stdio'];
+  const { accel = 'tcg' } = options;
+  const argv = ['-M', 'none', '-nodefaults', '-no-user-config', '-display', 'none', '-S', '-accel', accel, '-qmp', 'stdio'];
   const child = spawn(binary, argv, { stdio: ['pipe', 'pipe', 'pipe'] });
   const failed = new Promise<HypervisorError>((resolve) => {
     child.once('error', (cause) => {
@@ -97,6 +101,9 @@ async function interview(
       accelerators: (['kvm', 'tcg'] as const).filter((name) => built.includes(`${name}-accel`)),
       migration: migration.map(({ capability }) => capability).sort(),
       cpuModels: cpus.map(({ name }) => name).sort(),
+      missingCpuFeatures: new Map(
+        cpus.flatMap(({ name, 'unavailable-features': missing = [] }) => (missing.length > 0 ? [[name, missing] as const] : [])),
+      ),
     };
   } finally {
     monitor.close();

@@ -74,3 +74,22 @@ export async function cpuSeconds(pid: number): Promise<QemuCpuSeconds | undefine
   if (!all || hasEnded(all)) return undefined;
   return { vcpu: vcpu / TICKS_PER_SECOND, other: Math.max(0, all.cpuTicks - vcpu) / TICKS_PER_SECOND };
 }
+
+export interface ProcessUse {
+  /** When it was read: milliseconds of `performance.now()`. */
+  readonly at: number;
+  /** User and system time of all its threads since its start, to a hundredth. */
+  readonly cpuSeconds: number;
+  /** Of the host's memory (VmRSS). */
+  readonly residentBytes: number;
+}
+
+/** @returns undefined where that very process is gone */
+export async function processUse(process: ProcessId): Promise<ProcessUse | undefined> {
+  const status = await readFile(`/proc/${process.pid}/status`, 'utf8').catch(() => '');
+  const stat = await readStat(process.pid);
+  const at = performance.now();
+  if (!stat || !sameProcess(stat, process) || hasEnded(stat)) return undefined;
+  const residentBytes = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+  return { at, cpuSeconds: stat.cpuTicks / TICKS_PER_SECOND, residentBytes };
+}

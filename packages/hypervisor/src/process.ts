@@ -124,6 +124,24 @@ export async function findQemusBelow(directory: string): Promise<FoundQemu[]> {
   return found;
 }
 
+/** The process whose command line names this socket, if there is exactly one: QMP itself does not tell who is speaking. */
+export async function findQemuOfSocket(path: string): Promise<ProcessId | undefined> {
+  const found: ProcessId[] = [];
+  const escaped = path.replaceAll(',', ',,');
+  const names = (arg: string): boolean => {
+    const at = arg.indexOf(escaped);
+    return at >= 0 && /^([=:,]|)$/.test(arg.charAt(at - 1)) && /^(,|)$/.test(arg.charAt(at + escaped.length));
+  };
+  for (const name of await readdir('/proc')) {
+    const pid = /^\d+$/.test(name) ? Number(name) : 0;
+    const [program = '', ...argv] = pid > 1 ? (await readIfThere(`/proc/${pid}/cmdline`)).split('\0') : [];
+    if (!/qemu|kvm/.test(program) || !argv.some(names)) continue;
+    const stat = await readStat(pid);
+    if (stat && !hasEnded(stat)) found.push({ pid, startTicks: stat.startTicks });
+  }
+  return found.length === 1 ? found[0] : undefined;
+}
+
 /** From `-chardev socket,id=qmp,path=PATH,server=on,wait=off`, where commas of the path are doubled. */
 async function qmpSocketOf(pid: number, directory: string): Promise<string | undefined> {
   const argv = (await readIfThere(`/proc/${pid}/cmdline`)).split('\0');

@@ -1,31 +1,57 @@
 /** What each route of the agent's API does. */
-import type { agentApi } from '@sealift/contract';
+import { type agentApi, type MigrationSpec, SealiftError } from '@sealift/contract';
 import type { AgentHost, Attempts } from '../attempts.ts';
-import { type QemuFacts, reportHost, reportVm } from '../host-report.ts';
+import { type HostReporter, noSealReason } from '../host-report.ts';
+import type { Vm } from '../vms/vm.ts';
 import type { Handlers } from './server.ts';
 
-export function createHandlers(host: AgentHost, attempts: Attempts, qemu: QemuFacts, version: string): Handlers<typeof agentApi> {
+export function createHandlers(host: AgentHost, attempts: Attempts, reporter: HostReporter): Handlers<typeof agentApi> {
   const { vms } = host;
+  const { adopted } = reporter;
+  const order = async (name: string, act: (name: string) => Promise<Vm>) => {
+    adopted.requireOurs(name);
+    return reporter.vm(await act(name));
+  };
+  const requireAllowed = (spec: MigrationSpec): void => {
+    if (!host.noSeal || spec.suite === 'none') return;
+    const why = noSealReason(host.identity.name);
+    throw new SealiftError('encryption_required', `${why}: it takes part in clear migrations only, and this one is to be sealed`);
+  };
   return {
-    host: () => reportHost(host, attempts, qemu, version),
+    host: () => reporter.report(),
 
-    defineVm: async ({ body }) => reportVm(await vms.define(body), attempts),
-    getVm: async ({ params }) => reportVm(vms.vm(params.vm), attempts),
-    startVm: async ({ params }) => reportVm(await vms.start(params.vm), attempts),
-    stopVm: async ({ params, body }) => reportVm(await vms.stop(params.vm, body.force), attempts),
-    changeVm: async ({ params, body }) => reportVm(await vms.change(params.vm, body), attempts),
-    resetVm: async ({ params }) => reportVm(await vms.reset(params.vm), attempts),
-    suspendVm: async ({ params }) => reportVm(await vms.suspend(params.vm), attempts),
-    resumeVm: async ({ params }) => reportVm(await vms.resume(params.vm), attempts),
+    defineVm: async ({ body }) => {
+      adopted.requireFree(body.name);
+      return reporter.vm(await vms.define(body));
+    },
+    getVm: async ({ params }) => adopted.find(params.vm) ?? reporter.vm(vms.vm(params.vm)),
+    startVm: ({ params }) => order(params.vm, (name) => vms.start(name)),
+    stopVm: ({ params, body }) => order(params.vm, (name) => vms.stop(name, body.force)),
+    changeVm: ({ params, body }) => order(params.vm, (name) => vms.change(name, body)),
+    resetVm: ({ params }) => order(params.vm, (name) => vms.reset(name)),
+    suspendVm: ({ params }) => order(params.vm, (name) => vms.suspend(name)),
+    resumeVm: ({ params }) => order(params.vm, (name) => vms.resume(name)),
     removeVm: async ({ params }) => {
+      adopted.requireOurs(params.vm);
       await vms.remove(params.vm);
       return {};
     },
-    consoleOfVm: ({ params }) => vms.console(params.vm),
+    consoleOfVm: async ({ params }) => {
+      adopted.requireOurs(params.vm);
+      return vms.console(params.vm);
+    },
 
     offerKey: ({ body }) => attempts.offerKey(body),
-    incoming: ({ body }) => attempts.incoming(body),
-    outgoing: ({ body }) => attempts.outgoing(body),
+    incoming: async ({ body }) => {
+      requireAllowed(body.spec);
+      adopted.requireFree(body.vm.name);
+      return attempts.incoming(body);
+    },
+    outgoing: async ({ body }) => {
+      requireAllowed(body.spec);
+      adopted.requireOurs(body.vm);
+      return attempts.outgoing(body);
+    },
     getAttempt: ({ params }) => attempts.get(params.migration),
     cancelAttempt: ({ params }) => attempts.cancel(params.migration),
     adjustAttempt: ({ params, body }) => attempts.adjust(params.migration, body),

@@ -164,6 +164,36 @@ test('a paused VM stays paused across agents', async () => {
   assert.equal((await open()).vm('still').state, 'paused');
 });
 
+test('a VM that was started and not yet run when its agent ended is paused, and can be resumed', async () => {
+  const first = await open();
+  await first.define(definition('early'));
+  const vm = await first.start('early');
+  note(vm);
+  // What QEMU is in before its first cont; a reset of a paused machine leads back there.
+  await first.suspend('early');
+  await first.reset('early');
+  first.close();
+  const second = await open();
+  assert.equal(await queryRunState(second.vm('early').monitor), 'prelaunch');
+  assert.equal(second.vm('early').state, 'paused');
+  assert.equal((await second.resume('early')).state, 'running');
+});
+
+test('a definition that was changed is the one that the next agent has; what needs the VM off is named', async () => {
+  const first = await open();
+  await first.define(definition('tuned'));
+  const more = { ...definition('tuned', 96), vcpus: 2 };
+  await first.change('tuned', more);
+  note(await first.start('tuned'));
+  await assert.rejects(
+    first.change('tuned', { ...definition('tuned'), encryption: 'disabled' }),
+    (error) => code('wrong_state')(error) && /tuned is running.*Stop it to change memoryMiB, vcpus$/.test(String(error)),
+  );
+  await first.change('tuned', { ...more, encryption: 'disabled' });
+  first.close();
+  assert.deepEqual((await open()).vm('tuned').definition, { ...more, encryption: 'disabled' });
+});
+
 test('a start that fails leaves nothing, and says what QEMU said', async () => {
   const host = await open();
   await host.define({ ...definition('wrong'), kernelBoot: { kernel: '/nonexistent/vmlinuz', cmdline: '' } });

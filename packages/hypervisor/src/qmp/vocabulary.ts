@@ -72,6 +72,17 @@ export interface QmpCommands {
   'query-status': Query<{ readonly status: string; readonly running: boolean }>;
   'query-machines': Query<readonly { readonly name: string; readonly alias?: string; readonly 'cpu-max': number }[]>;
   'query-cpu-definitions': Query<readonly { readonly name: string; readonly 'unavailable-features'?: readonly string[] }[]>;
+  /** qapi/machine.json. */
+  'query-cpus-fast': Query<readonly { readonly 'qom-path': string }[]>;
+  /** qapi/machine.json, in bytes. */
+  'query-memory-size-summary': Query<{ readonly 'base-memory': number; readonly 'plugged-memory'?: number }>;
+  /** qapi/block-core.json: one for each device, since its start. */
+  'query-blockstats': Query<readonly { readonly stats: { readonly rd_bytes: number; readonly wr_bytes: number } }[]>;
+  'qom-get': { readonly arguments: { readonly path: string; readonly property: string }; readonly return: unknown };
+  'qom-list': {
+    readonly arguments: { readonly path: string };
+    readonly return: readonly { readonly name: string; readonly type: string }[];
+  };
   'qom-list-types': {
     readonly arguments: { readonly implements: string; readonly abstract: boolean };
     readonly return: readonly { readonly name: string }[];
