@@ -5,7 +5,10 @@ import type { Events } from '../events/events.ts';
 import type { NamePage, Store, StoredHost } from '../store/store.ts';
 import type { Identity } from './identity.ts';
 import { AgentLink } from './link.ts';
-import { type Greet, MonitoredHost, type Watch } from './monitor.ts';
+import { type Greet, MonitoredHost, namesOf, type Watch } from './monitor.ts';
+
+/** Names in one query; SQLite takes 32,766 (https://sqlite.org/limits.html, SQLITE_MAX_VARIABLE_NUMBER). */
+const lookUp = 10_000;
 
 export class Hosts {
   readonly #store: Store;
@@ -37,7 +40,14 @@ export class Hosts {
   /** By name. */
   async list({ limit, after = '', cluster }: NamePage & { readonly cluster?: string | undefined } = {}): Promise<Host[]> {
     const hosts = this.all().filter((host) => host.name > after && (cluster === undefined || host.cluster === cluster));
-    return Promise.all(hosts.slice(0, limit).map((host) => host.view()));
+    const page = hosts.slice(0, limit);
+    const standings = await Promise.all(page.map(async (host) => ({ host, standing: await host.standing() })));
+    const names = standings.flatMap(({ standing }) => namesOf(standing));
+    const known = new Set<string>();
+    for (let from = 0; from < names.length; from += lookUp) {
+      for (const name of await this.#store.knownVms(names.slice(from, from + lookUp))) known.add(name);
+    }
+    return standings.map(({ host, standing }) => host.viewOf(standing, known));
   }
 
   /** By name, as they are watched. */

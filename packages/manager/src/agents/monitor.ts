@@ -100,11 +100,14 @@ export class MonitoredHost {
   /** As people see it; waits for the first answer after the manager has started. */
   async view(): Promise<Host> {
     const standing = await this.standing();
+    return this.viewOf(standing, new Set(await this.#store.knownVms(namesOf(standing))));
+  }
+
+  /** @param known of the VMs of this standing, the names of those that the manager has */
+  viewOf(standing: Standing, known: ReadonlySet<string>): Host {
     const { endpoint, cluster } = this.#stored;
     const seen = this.#seen;
-    const vms = (seen?.report?.vms ?? []).map(({ definition }) => definition.name);
-    const known = new Set(await this.#store.knownVms(vms));
-    const unknown = vms.filter((vm) => !known.has(vm));
+    const unknown = namesOf(standing).filter((vm) => !known.has(vm));
     return {
       ...standing,
       endpoint,
@@ -191,3 +194,6 @@ export class MonitoredHost {
     }
   }
 }
+
+/** Of the VMs that a host has. */
+export const namesOf = ({ report }: Standing): string[] => (report?.vms ?? []).map(({ definition }) => definition.name);

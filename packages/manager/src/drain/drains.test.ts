@@ -172,4 +172,24 @@ describe('a drain', () => {
     assert.equal(site.alpha.host.calls.filter((call) => call === 'outgoing').length, new Set(site.alpha.host.attempts.keys()).size);
     assert.equal(await maintenanceOf('alpha'), 'maintenance');
   });
+
+  it('waits for a host that falls silent, cannot lose it to a removal, and ends when it is back', async () => {
+    // Both of the other hosts have all the migrations that they may have.
+    await site.client.setCluster({ params: { cluster: 'default' }, body: { limits: { perHost: 1 } } });
+    await site.running('busy', {}, 'bravo');
+    await site.running('a');
+    site.bravo.host.hold('copying');
+    const { id } = await site.client.migrateVm({ params: { vm: 'busy' }, body: { to: 'charlie' } });
+    const order = await drain('alpha');
+    await site.alpha.stop();
+    await site.taskIs(order.id, ({ log }) => /it waits: host alpha .* does not answer/.test(said(log)));
+    await assert.rejects(site.client.removeHost({ params: { host: 'alpha' } }), refused('wrong_state', /is being drained by task/));
+    site.bravo.host.release();
+    assert.equal((await site.ended(id)).state, 'completed');
+    await site.alpha.start();
+    const task = await site.ended(order.id);
+    await site.client.setCluster({ params: { cluster: 'default' }, body: { limits: {} } });
+    assert.equal(task.state, 'completed', said(task.log));
+    assert.notEqual((await hostsOf())['a'], 'alpha');
+  });
 });
