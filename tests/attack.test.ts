@@ -97,6 +97,7 @@ describe('an attacker on the line, and a guest under load', () => {
         assert.equal(end.phase, outcome === 'cancelled' ? 'cancelled' : 'failed', end.failure?.message);
         const codes: readonly (string | undefined)[] = [outcome, or];
         assert.ok(codes.includes(end.failure?.code), `${end.failure?.code}: ${end.failure?.message}`);
+        await lab.putAway(end.id);
         assert.deepEqual(left(), before);
         // An agent has closed its sockets by now; the kernel may still be taking leave of the attacker's.
         while (channelSockets() > 0) await sleep(50);

@@ -1,6 +1,9 @@
 /** A lab of its own for an end-to-end test, used as a person would: by the sealift command. Needs root. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type HostState, hostState } from '../../lab/src/lab/host-state.ts';
 import { pathsOf } from '../../lab/src/lab/paths.ts';
@@ -60,5 +63,20 @@ export class TestLab implements AsyncDisposable {
 
   hostState(host: 'alpha' | 'bravo'): HostState {
     return hostState(this, host);
+  }
+
+  /**
+   * Resolves when the agents at both hosts have put away what they had of a migration. For the manager one that was cancelled or has failed is
+   * over when its source says so: the destination may still be ending its QEMU then.
+   */
+  async putAway(migration: string): Promise<void> {
+    for (const host of ['alpha', 'bravo']) while (this.#isOpen(host, migration)) await sleep(20);
+  }
+
+  /** An agent records a migration before anything else, and logs its end after everything else. */
+  #isOpen(host: string, migration: string): boolean {
+    if (!readFileSync(join(this.paths.agentState(host), 'journal'), 'utf8').includes(migration)) return false;
+    const log = readFileSync(this.paths.log(host), 'utf8').split('\n');
+    return !log.some((line) => line.includes(migration) && line.includes('"migration ended"'));
   }
 }
