@@ -53,7 +53,7 @@ describe('an agent that is killed while a VM is copied', () => {
 
   for (const host of ['alpha', 'bravo'] as const) {
     it(`at ${host}: the guest runs on at the source, nothing else is left, and it can be moved`, async () => {
-      const { id } = await lab.json<Migration>('vm', 'migrate', 'web', '--to', 'bravo', '--bandwidth', '10M', '--detach');
+      const { id } = await lab.json<Migration>('vm', 'migrate', 'web', '--to', 'bravo', '--bandwidth', '3M', '--detach');
       while ((await lab.json<Migration>('migration', 'show', id)).phase !== 'copying') await sleep(100);
       const { qemus } = lab.hostState('alpha');
       await killAndRestart(host);

@@ -49,7 +49,8 @@ describe('wrong input', () => {
   });
 
   it('a VM that is moving already', async () => {
-    const first = await lab.json<Migration>('vm', 'migrate', 'web', '--to', 'bravo', '--bandwidth', '5M', '--detach');
+    // So slow that it moves still when three more commands have started.
+    const first = await lab.json<Migration>('vm', 'migrate', 'web', '--to', 'bravo', '--bandwidth', '2M', '--detach');
     const second = await lab.sealift('vm', 'migrate', 'web', '--to', 'bravo');
     assert.equal(second.status, 4);
     assert.match(second.stderr, new RegExp(`web.*moving|migration.*${first.id}`));
