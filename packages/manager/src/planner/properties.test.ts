@@ -4,7 +4,7 @@ import type { Move, VmDefinition } from '@sealift/contract';
 import fc from 'fast-check';
 import { Evenness } from './evenness.ts';
 import { planBalance, planDrain, planMigration } from './index.ts';
-import { applied, ruleOf, type SiteOf, snapshotOf } from './testing/sites.ts';
+import { applied, ruleOf, type SiteOf, type SiteVm, snapshotOf } from './testing/sites.ts';
 import { World } from './world.ts';
 
 const MiB = 1024 * 1024;
@@ -19,7 +19,7 @@ const sites: fc.Arbitrary<SiteOf> = fc
     const host = (name: string) =>
       fc.record({
         name: fc.constant(name),
-        totalMiB: fc.integer({ min: 30_000, max: 60_000 }),
+        totalMiB: fc.integer({ min: 4000, max: 20_000 }),
         maintenance: fc.constantFrom('none' as const, 'none' as const, 'none' as const, 'maintenance' as const),
         state: fc.constantFrom('connected' as const, 'connected' as const, 'connected' as const, 'unreachable' as const),
         report: fc.record({
@@ -52,19 +52,31 @@ const sites: fc.Arbitrary<SiteOf> = fc
           must: fc.boolean(),
         })
         .map(({ kind, vms, ...rest }) => ruleOf(`r${index}`, kind, vms.slice(0, 3), rest));
-    return fc.record({
-      hosts: fc.tuple(...hostNames.map(host)),
-      vms: fc.tuple(...vmNames.map(vm)),
-      rules: fc.tuple(rule(0), rule(1)),
-    });
+    return fc
+      .record({
+        hosts: fc.tuple(...hostNames.map(host)),
+        vms: fc.tuple(...vmNames.map(vm)),
+        rules: fc.tuple(rule(0), rule(1)),
+      })
+      .map((site) => ({ ...site, vms: fitting(site) }));
   });
+
+/** Those of the VMs that their hosts have memory for. */
+function fitting({ hosts, vms }: SiteOf): SiteVm[] {
+  const left = new Map(hosts.map(({ name, totalMiB = 0 }) => [name, totalMiB]));
+  return vms.filter(({ host, definition, state }) => {
+    const after = (left.get(host) ?? 0) - (state === 'stopped' ? 0 : (definition?.memoryMiB ?? 0));
+    if (after >= 0) left.set(host, after);
+    return after >= 0;
+  });
+}
 
 /** Makes the moves one by one, and holds each to the site as it is then; written without the planner's checks. */
 function hold(site: SiteOf, moves: readonly Move[], freed: boolean): void {
   const place = new Map(site.vms.map((vm) => [vm.name, vm.host]));
   const host = new Map(site.hosts.map((each) => [each.name, each]));
   const vm = new Map(site.vms.map((each) => [each.name, each]));
-  const live = (name: string) => vm.get(name)?.state !== 'stopped';
+  const live = (name: string) => vm.has(name) && vm.get(name)?.state !== 'stopped';
   const used = (name: string) =>
     site.vms
       .filter((each) => live(each.name) && place.get(each.name) === name)
