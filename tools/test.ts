@@ -35,10 +35,12 @@ const find = (...patterns: string[]): string[] =>
 
 const endToEnd = find('tests/**/*.test.ts');
 /**
- * They spend most of their time on the product's own limits: ten seconds of silence, fifteen for a hello, a daemon that starts. What they assert
- * is who runs the VM, what is said and what is left; each has a lab or namespaces of its own. All others measure, or need the guest's full speed.
+ * They wait more than they work: for the product's own limits, ten seconds of silence and fifteen for a hello, and for daemons and commands to
+ * start. What they assert is who runs the VM, what is said and what is left; each has a lab or namespaces of its own. All others measure, or need
+ * a guest that gets the whole of a CPU.
  */
-const waiting = /tests\/(agent-compliance|agent-restart|chaos|in-doubt|journal|orphans|stalled|tunnel|wrong-input)\.test\.ts$/;
+const waiting =
+  /tests\/(agent-compliance|agent-restart|attack|cancel|chaos|in-doubt|journal|orphans|stalled|tunnel|wrong-input)\.test\.ts$/;
 
 const phases: Phase[] = [
   {
