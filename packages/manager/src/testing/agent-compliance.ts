@@ -37,6 +37,14 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
       assert.ok(report.cpus >= 1);
       assert.ok(report.memory.available <= report.memory.total);
       assert.ok(report.migrationEndpoints.length >= 1);
+      assert.equal(report.canSeal, true);
+      assert.equal(typeof report.aesInstructions, 'boolean');
+      const { cpuModel } = agent.definition('any');
+      assert.ok(report.cpu && report.cpu.model !== '' && report.cpu.usable.includes(cpuModel));
+      assert.ok(
+        !Object.keys(report.cpu.missing).some((model) => report.cpu?.usable.includes(model)),
+        'a model is in one list or the other',
+      );
       assert.deepEqual(report.vms, []);
     });
 

@@ -30,12 +30,35 @@ export type Fabric = Map<string, FakeHost>;
 const MiB = 1024 * 1024;
 
 /** What a test may change in what the host says of itself. */
-export type Traits = Partial<Pick<HostReport, 'canSeal' | 'bridges' | 'qemu' | 'protocolVersion' | 'name'>> & { totalMiB?: number };
+export type Traits = Partial<
+  Pick<
+    HostReport,
+    | 'canSeal'
+    | 'cannotSealBecause'
+    | 'bridges'
+    | 'qemu'
+    | 'protocolVersion'
+    | 'name'
+    | 'aesInstructions'
+    | 'cpu'
+    | 'cpus'
+    | 'load'
+    | 'linkMbps'
+    | 'pools'
+  >
+> & { totalMiB?: number };
+
+/** A VM as a test may put it here; what a report says beside that is as the test has it too. */
+interface FakeVm extends Pick<AgentVm, 'stats' | 'adopted' | 'immovable'> {
+  definition: VmDefinition;
+  state: VmState;
+  migration?: string;
+}
 
 export class FakeHost {
   readonly name: string;
   readonly traits: Traits = {};
-  readonly vms = new Map<string, { definition: VmDefinition; state: VmState; migration?: string }>();
+  readonly vms = new Map<string, FakeVm>();
   readonly attempts = new Map<string, FakeAttempt>();
   /** Each call of the API that was made, in order. */
   readonly calls: (keyof typeof agentApi)[] = [];
@@ -85,6 +108,8 @@ export class FakeHost {
       bridges: ['br0'],
       migrationEndpoints: [this.#endpoint],
       canSeal: true,
+      aesInstructions: true,
+      cpu: { model: 'a pretended CPU', usable: ['qemu64', 'max'], missing: { host: ['kvm'] } },
       vms: [...this.vms.keys()].map((vm) => this.#agentVm(vm)),
       ...traits,
     };
@@ -121,7 +146,7 @@ export class FakeHost {
         return {};
       },
       consoleOfVm: async ({ params }) => {
-        if (this.#vm(params.vm).state !== 'running')
+        if (this.#ours(params.vm).state !== 'running')
           throw new SealiftError('wrong_state', `${params.vm} is not running: it has no console`);
         return new PassThrough(); // a guest that says back what it is told
       },
@@ -175,12 +200,24 @@ export class FakeHost {
     return vm;
   }
 
+  /** One that is only looked at takes no order. */
+  #ours(name: string) {
+    const vm = this.#vm(name);
+    if (vm.adopted) throw new SealiftError('wrong_state', `${name} is ${vm.state} and adopted: sealift only looks at it`);
+    return vm;
+  }
+
+  #requireSealable(suite: string): void {
+    if (suite === 'none' || this.traits.canSeal !== false) return;
+    throw new SealiftError('encryption_required', `${this.name} seals nothing: it takes part in clear migrations only`);
+  }
+
   #agentVm(name: string): AgentVm {
     return { ...this.#vm(name), log: `/var/lib/sealift/agent/vms/${name}/serial.log` };
   }
 
   #change(name: string, from: VmState[], to: VmState): AgentVm {
-    const vm = this.#vm(name);
+    const vm = this.#ours(name);
     if (!from.includes(vm.state)) throw new SealiftError('wrong_state', `${name} is ${vm.state}`);
     vm.state = to;
     return this.#agentVm(name);
@@ -188,7 +225,7 @@ export class FakeHost {
 
   /** Runs or is paused, and no migration has its hand on it. */
   #requireOn(name: string): void {
-    const { state, migration } = this.#vm(name);
+    const { state, migration } = this.#ours(name);
     if (['moving-in', 'moving-out', 'in-doubt'].includes(state)) {
       throw new SealiftError('migrating', `${name} is ${state}`, migration === undefined ? {} : { details: { migration } });
     }
@@ -196,7 +233,7 @@ export class FakeHost {
   }
 
   #redefine(name: string, definition: VmDefinition): AgentVm {
-    const vm = this.#vm(name);
+    const vm = this.#ours(name);
     if (definition.name !== name) throw new SealiftError('invalid_request', `a VM keeps its name: ${name}`);
     if (vm.state !== 'stopped' && vm.state !== 'crashed') {
       this.#requireOn(name);
@@ -239,6 +276,7 @@ export class FakeHost {
 
   #incoming(request: IncomingRequest): { endpoints: string[] } {
     const { spec, vm } = request;
+    this.#requireSealable(spec.suite);
     if (this.vms.has(vm.name)) throw new SealiftError('already_exists', `this host has a VM ${vm.name} already`);
     this.#accept(request, vm.name, 'destination');
     this.vms.set(vm.name, { definition: vm, state: 'moving-in', migration: spec.migration });
@@ -247,7 +285,8 @@ export class FakeHost {
 
   #outgoing(request: OutgoingRequest) {
     const { spec, vm: name, endpoints } = request;
-    const vm = this.#vm(name);
+    this.#requireSealable(spec.suite);
+    const vm = this.#ours(name);
     const { state } = vm;
     if (state !== 'running' && state !== 'paused') throw new SealiftError('wrong_state', `${name} is ${state}`);
     const attempt = this.#accept(request, name, 'source');
