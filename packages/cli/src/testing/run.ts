@@ -1,6 +1,7 @@
 /** Runs bin/sealift as people do. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const sealiftProgram = join(import.meta.dirname, '../../../../bin/sealift');
 
@@ -66,8 +67,10 @@ export const sealift = (manager: string, ...args: string[]): Promise<Ended> => s
 /** Each of them, one after the other, in one process. */
 export async function sealiftAll(manager: string, ...lines: readonly (readonly string[])[]): Promise<Ended[]> {
   const program = join(import.meta.dirname, '../../../../tools/node');
-  const { status, stdout, stderr } = await start(manager, [join(import.meta.dirname, 'many.ts')], { program, input: JSON.stringify(lines) })
-    .ended;
+  const { status, stdout, stderr } = await start(manager, [fileURLToPath(import.meta.resolve('./many.ts'))], {
+    program,
+    input: JSON.stringify(lines),
+  }).ended;
   if (status !== 0) throw new Error(`testing/many.ts ended with ${status}: ${stderr}`);
   return JSON.parse(stdout);
 }
