@@ -1,6 +1,6 @@
 /**
- * `npm test`: the checks, then every `*.test.ts` under packages/, lab/ and tools/, then the end-to-end tests under tests/: those that
- * mostly wait two at a time, the others one after the other (they need root and make network namespaces).
+ * `npm test`: the checks, then every `*.test.ts` under packages/, lab/ and tools/, then the end-to-end tests under tests/ one after the
+ * other, but for those that mostly wait, two at a time (they need root and make network namespaces).
  *
  *   --unit           leave the end-to-end tests out
  *   --only PATTERN   only test files whose path matches the regular expression, and no checks
@@ -52,8 +52,9 @@ const phases: Phase[] = [
   ...(unit
     ? []
     : [
-        { name: 'end-to-end, side by side', files: endToEnd.filter((file) => waiting.test(file)), concurrency: 2, fileSeconds: 300 },
+        // First, as the first lab of a new checkout fetches apt's lists and builds the guest: two at once would stand in each other's way.
         { name: 'end-to-end', files: endToEnd.filter((file) => !waiting.test(file)), concurrency: 1, fileSeconds: 300 },
+        { name: 'end-to-end, side by side', files: endToEnd.filter((file) => waiting.test(file)), concurrency: 2, fileSeconds: 300 },
       ]),
 ];
 
