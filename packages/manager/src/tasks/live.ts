@@ -84,13 +84,13 @@ export class LiveTask {
     this.#wake();
   }
 
-  async end(state: Exclude<TaskState, 'running'>, failure?: MigrationFailure): Promise<void> {
+  async end(state: Exclude<TaskState, 'running'>, failure?: MigrationFailure, progress = this.#stored.progress): Promise<void> {
     if (this.ended) return;
-    const { progress, title } = this.#stored;
+    const { title } = this.#stored;
     const endedAt = Date.now();
     await this.#writing;
     await this.#store.history.endTask(this.id, { state, endedAt, progress, ...(failure && { failure }) });
-    this.#stored = { ...this.#stored, state, endedAt, ...(failure && { failure }) };
+    this.#stored = { ...this.#stored, state, endedAt, progress, ...(failure && { failure }) };
     const message = `${title}: ${state}${failure ? `: ${failure.message}` : ''}`;
     this.#events.publish({
       type: 'task.ended',

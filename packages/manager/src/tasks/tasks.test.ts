@@ -35,6 +35,7 @@ describe('tasks', () => {
     assert.deepEqual(await of('nobody'), []);
     const [first] = tasks;
     assert.ok(first);
+    assert.deepEqual(first.progress, { done: 1, total: 1 });
     await assert.rejects(site.client.cancelTask({ params: { task: first.id } }), refused('wrong_state', /already ended: completed/));
     assert.deepEqual((await site.client.getTask({ params: { task: first.id } })).cancellable, false);
     await assert.rejects(

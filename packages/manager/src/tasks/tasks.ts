@@ -79,8 +79,7 @@ export class Tasks {
     if (!task) throw new SealiftError('internal', `the task "${beginning.title}" could not be recorded; nothing was done`);
     try {
       const done = await work();
-      await task.progress(1, 1);
-      await this.end(task, 'completed');
+      await this.end(task, 'completed', undefined, { done: 1, total: 1 });
       return done;
     } catch (error) {
       // A manager that is being stopped no longer knows how it ends: its next start says so.
