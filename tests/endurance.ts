@@ -36,8 +36,8 @@ const median = (values: readonly number[]): number => values.toSorted((a, b) => 
 const quarter = <T>(all: readonly T[], n: number): readonly T[] =>
   all.slice(Math.floor((all.length * n) / 4), Math.floor((all.length * (n + 1)) / 4));
 
-/** A migration is over for the manager a moment before its agents have put away their last descriptor. */
-const settleMs = 150;
+/** For the kernel to take leave of connections that both agents have closed. */
+const farewellMs = 10_000;
 /** Connections between the daemons come and go. */
 const looseDescriptors = 3;
 /** Of a daemon's resident memory between the second and the last quarter: what V8 leaves to a later collection is less, a leak of 1 MiB a move more. */
@@ -79,9 +79,9 @@ class Endurance implements AsyncDisposable {
       }
       const to = i % 2 === 0 ? 'bravo' : 'alpha';
       await this.#workload.reset();
-      const { phase, failure, result } = await this.#move(to);
+      const { id, phase, failure, result } = await this.#move(to);
       if (phase !== 'completed' || !result) throw new Error(`migration ${i + 1} to ${to} ended as ${phase}: ${failure?.message}`);
-      await sleep(settleMs);
+      await this.#settled(id);
       const { guestGapMs } = await this.#workload.report();
       this.samples.push({ ...(await this.#measure()), ...result, guestGapMs });
       if (process.stdout.isTTY || (i + 1) % 20 === 0) process.stdout.write(`${i + 1} of ${count}\n`);
@@ -102,6 +102,13 @@ class Endurance implements AsyncDisposable {
     }
     this.#judge();
     return load;
+  }
+
+  /** A migration is over for the manager a moment before its agents have put away the last of it. What is there still after that is measured. */
+  async #settled(migration: string): Promise<void> {
+    await this.#lab.putAway(migration);
+    const sockets = () => hosts.some((host) => this.#lab.hostState(host).channelSockets > 0);
+    for (const until = performance.now() + farewellMs; sockets() && performance.now() < until; ) await sleep(20);
   }
 
   async #move(to: string): Promise<Migration> {
