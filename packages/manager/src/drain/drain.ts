@@ -58,7 +58,7 @@ export class Drain {
         await this.#stop(parts);
         return undefined;
       }
-      const round = await this.#round(parts);
+      const round = await this.#round();
       this.#trouble = undefined;
       return round.dueAt;
     } catch (error) {
@@ -80,7 +80,7 @@ export class Drain {
     await tasks.end(this.#task, 'cancelled');
   }
 
-  async #round(parts: Parts): Promise<Round> {
+  async #round(): Promise<Round> {
     const { store, planning, hosts, pace } = this.#services;
     const { name } = this.#host;
     const order = (this.#task.stored.orders ?? {}) as DrainOrder; // as the task was begun with
@@ -91,6 +91,9 @@ export class Drain {
       store.knownVms(report.vms.map(({ definition }) => definition.name)),
       limitsOfAll(hosts, planning),
     ]);
+    // After the unfinished ones: what ends in between is in both, so that it is neither begun again at once nor forgotten as an attempt.
+    const parts = await partsOf(this.#task.id, store);
+    this.#told.tell(this.#task, parts.ended);
     const round = roundOf({
       host: name,
       report,
