@@ -111,6 +111,12 @@ export class Ground implements AsyncDisposable {
     await workload.start();
   }
 
+  /** What an administrator is told to do with a VM whose QEMU does not let go of a migration. */
+  async powerCycle(): Promise<void> {
+    await this.manager.stopVm({ params: { vm: guestName }, body: { force: true } }, this.signal);
+    await this.boot();
+  }
+
   /** The process of a daemon (`manager`, a host's name) that was started last. */
   async daemon(name: string): Promise<ProcessId> {
     const found = (await recordedProcesses(this.lab.paths.processes)).findLast((each) => each.name === name);

@@ -18,6 +18,8 @@ const wentWell: Facts = {
     { host: 'bravo', from: 1_200, until: undefined },
   ],
   client: { lost: 0, wrong: 0, checkerErrors: 0 },
+  held: false,
+  sourceAgentKilled: false,
   leftovers: [],
   dead: [],
 };
@@ -47,6 +49,7 @@ describe('what a run came to', () => {
     assert.deepEqual(judge(wentWell), { outcome: 'runs at the destination', violations: [] });
     assert.deepEqual(judge(cameToNothing), { outcome: 'runs at the source', violations: [] });
     assert.deepEqual(judge(lost), { outcome: 'lost', violations: [] });
+    assert.deepEqual(judge({ ...cameToNothing, held: true, sourceAgentKilled: true }).violations, []);
     const sourceGone: Facts = {
       ...lost,
       stage: 'paused',
@@ -76,6 +79,7 @@ describe('what a run came to', () => {
     ['memory is wrong', { ...wentWell, client: { lost: 0, wrong: 0, checkerErrors: 1 } }, /memory checker/],
     ['the guest is silent', { ...wentWell, client: { lost: 0, wrong: 0, checkerErrors: 0, problem: 'silence' } }, /silence/],
     ['something is left behind', { ...wentWell, leftovers: ['a tap'] }, /left behind: a tap/],
+    ['QEMU does not let go', { ...cameToNothing, held: true }, /does not let go/],
     ['a daemon died', { ...wentWell, dead: ['alpha'] }, /alpha is not running/],
     ['the manager has it elsewhere', { ...wentWell, vm: { host: 'alpha', state: 'running' } }, /it is on bravo/],
     ['the manager calls it otherwise', { ...cameToNothing, phase: 'completed' }, /calls the migration completed/],

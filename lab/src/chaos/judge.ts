@@ -24,6 +24,9 @@ export interface Facts {
   readonly client?:
     | { readonly lost: number; readonly wrong: number; readonly checkerErrors: number; readonly problem?: string }
     | undefined;
+  /** The QEMU that runs the VM does not let go of the migration, so that the VM must be powered off and on before it can move again. */
+  readonly held: boolean;
+  readonly sourceAgentKilled: boolean;
   readonly leftovers: readonly string[];
   readonly dead: readonly string[];
 }
@@ -79,6 +82,8 @@ export const judge = (facts: Facts): Judgement => {
     if (!ended.includes(phase)) violations.push(`the manager calls the migration ${phase}`);
     violations.push(...clientsComplaints(facts));
   }
+  // QEMU 7.2 may never let go where its sockets broke while it copied; they break with the agent that reads them: docs/adr/0009.
+  if (facts.held && !facts.sourceAgentKilled) violations.push('its QEMU does not let go of the migration');
   violations.push(...facts.leftovers.map((what) => `left behind: ${what}`), ...facts.dead.map((name) => `${name} is not running`));
   return { outcome, violations };
 };
@@ -132,6 +137,8 @@ export interface Account extends Judgement {
   readonly source: string;
   readonly phase: string;
   readonly failure: string | undefined;
+  /** See {@link Facts.held}. */
+  readonly held: boolean;
   readonly acknowledged: number;
   readonly guestGapMs: number;
   readonly tookMs: number;

@@ -47,10 +47,11 @@ const options = new Command('chaos')
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** @param index from 1 */
-const lineOf = ({ run, outcome, phase, tookMs, guestGapMs, violations }: Account, index: number, count: number): string => {
+const lineOf = ({ run, outcome, held, phase, tookMs, guestGapMs, violations }: Account, index: number, count: number): string => {
   const verdict = violations.length === 0 ? 'ok' : `VIOLATION ${violations.join('; ')}`;
+  const off = held ? ', QEMU did not let go' : '';
   const gap = outcome === 'lost' ? '' : `, gap ${(guestGapMs / 1000).toFixed(1)} s`;
-  return `${index}/${count} ${nameOf(run.cell)}: ${outcome} (${phase}), ${(tookMs / 1000).toFixed(1)} s${gap}: ${verdict}`;
+  return `${index}/${count} ${nameOf(run.cell)}: ${outcome} (${phase}), ${(tookMs / 1000).toFixed(1)} s${gap}${off}: ${verdict}`;
 };
 
 /** After each run: a long one shows what it has so far. */
@@ -93,6 +94,7 @@ const workIn = async (lab: Lab, { runs, count, accounts, begun, signal }: Work):
         await ground[Symbol.asyncDispose]();
         ground = undefined;
       } else if (account.outcome === 'lost') await ground.boot();
+      else if (account.held) await ground.powerCycle();
     }
     return kept;
   } catch (error) {

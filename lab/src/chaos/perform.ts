@@ -18,6 +18,8 @@ import { until } from './until.ts';
 const settleWithinMs = 150_000;
 const tidyWithinMs = 20_000;
 const readWithinMs = 60_000;
+/** The agent's own patience is as long, see `untilReleased` in packages/hypervisor. */
+const letGoWithinMs = 10_000;
 
 /** @throws Error where the ground itself gives way */
 export const perform = async (ground: Ground, run: Run): Promise<Account> => {
@@ -63,6 +65,8 @@ export const perform = async (ground: Ground, run: Run): Promise<Account> => {
     },
     ran: [...ground.watches.values()].flatMap(({ ran }) => ran.filter(({ until }) => until === undefined || until > beganAt)),
     client,
+    held: running && !(await letsGo(ground, vm.host)),
+    sourceAgentKilled: run.cell.fault === 'SIGKILL' && (run.cell.victim === 'source agent' || run.cell.victim === 'both agents'),
     leftovers: await leftovers(ground, running ? vm.host : undefined),
     dead: await deadDaemons(ground),
   };
@@ -72,6 +76,7 @@ export const perform = async (ground: Ground, run: Run): Promise<Account> => {
     migration: id,
     source,
     outcome,
+    held: facts.held,
     violations: held.reached ? violations : [`the stage was not reached: ${nameOf(run.cell)}`, ...violations],
     phase: facts.phase,
     failure: migration?.failure && `${migration.failure.code}: ${migration.failure.message}`,
@@ -120,6 +125,12 @@ const askClient = async (ground: Ground, before: { acknowledgedWrites: number; l
     guestGapMs,
     ...(!read && { problem: `the client got too few answers within ${readWithinMs / 1000} s` }),
   };
+};
+
+/** QEMU is done with the migration behind the scenes, too: see docs/adr/0009. */
+const letsGo = async (ground: Ground, host: string): Promise<boolean> => {
+  const watch = ground.watches.get(host);
+  return (await until(async () => !(await watch?.holdsMigration()), { withinMs: letGoWithinMs, signal: ground.signal })) === true;
 };
 
 /** What the hosts have that they should not. @param home where the VM runs; undefined: nowhere */

@@ -23,6 +23,7 @@ export class QmpWatch implements Disposable {
   #current: Ran | undefined;
   #socket: Socket | undefined;
   #closed = false;
+  readonly #asked: ((holds: boolean) => void)[] = [];
 
   /** @param path of the socket, which comes and goes with the VM's QEMU */
   constructor(host: string, path: string) {
@@ -40,6 +41,15 @@ export class QmpWatch implements Disposable {
     return this.#current !== undefined;
   }
 
+  /** Is QEMU, of which nothing migrates, not done with an earlier migration behind the scenes? False where there is no QEMU. */
+  holdsMigration(): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    if (!this.#socket?.writable || this.#status === undefined) return Promise.resolve(false);
+    this.#asked.push(resolve);
+    this.#socket.write(`${JSON.stringify({ execute: 'query-yank' })}\n`);
+    return promise;
+  }
+
   [Symbol.dispose](): void {
     this.#closed = true;
     this.#socket?.destroy();
@@ -50,6 +60,7 @@ export class QmpWatch implements Disposable {
       await this.#listen();
       this.#stops(Date.now());
       this.#status = undefined;
+      for (const answer of this.#asked.splice(0)) answer(false);
       await sleep(lookAgainMs, undefined, { ref: false });
     }
   }
@@ -79,8 +90,12 @@ export class QmpWatch implements Disposable {
     } = message as {
       event?: string;
       timestamp?: { seconds: number; microseconds: number };
-      return?: { status?: string; running?: boolean };
+      return?: { status?: string; running?: boolean } | { type: string }[];
     }; // as QEMU's QMP reference has it
+    if (Array.isArray(answer)) {
+      this.#asked.shift()?.(answer.some(({ type }) => type === 'migration'));
+      return;
+    }
     const at = timestamp ? timestamp.seconds * 1000 + timestamp.microseconds / 1000 : Date.now();
     if (event === 'RESUME') {
       this.#status = 'running';

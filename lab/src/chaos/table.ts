@@ -43,13 +43,15 @@ const median = (values: readonly number[]): number => [...values].sort((a, b) =>
 export const render = (accounts: readonly Account[], { seed, minutes }: { readonly seed: number; readonly minutes: number }): string => {
   const violated = accounts.filter(({ violations }) => violations.length > 0);
   const writes = accounts.reduce((sum, { acknowledged }) => sum + acknowledged, 0);
+  const held = accounts.filter((account) => account.held).length;
   const lost = accounts.filter(({ outcome }) => outcome === 'lost').length;
   return `${introduction}
 ## What was seen
 
 ${accounts.length} runs of ${cells.length} cells, seed ${seed}, ${minutes.toFixed(0)} minutes (${(median(accounts.map(({ tookMs }) => tookMs)) / 1000).toFixed(1)} s a run in the
 middle): **${violated.length} with a violation**. ${lost} times the only current memory was destroyed on purpose, and the VM was reported as lost. In the other
-runs the client had ${writes.toLocaleString('en')} writes acknowledged and read back.
+runs the client had ${writes.toLocaleString('en')} writes acknowledged and read back. ${held} times a guest whose source's agent was killed ran on in a QEMU that
+did not let go of the migration ([ADR 0009](adr/0009-a-qemu-that-does-not-let-go.md)), and was powered off and on before the next run.
 
 “source” and “destination” say where the VM ran in the end; ✗ marks a violation. Killed or stopped processes:
 
@@ -81,6 +83,7 @@ A run is right when, of all this, everything holds:
 - within 150 s after the healing both agents and the manager say that the migration has ended, nobody having been asked to decide;
 - exactly one copy runs, where the manager says, and at the destination if and only if its agent journaled RUN and did not give the VM back unrun;
 - no acknowledged write is gone, no value is wrong, the memory checker has no complaint;
+- its QEMU lets go of the migration within 10 s, so that the VM can move again; not where the source's agent was killed: QEMU 7.2 may not then (ADR 0009);
 - nothing is left behind on either host (QEMUs, taps, files, channel sockets, open attempts), and all daemons run;
 - where the only current memory was destroyed, none runs, the migration is called \`lost\`, and no older copy was started. (Killed before the source was
   told anything, it is a VM that crashed and a migration that failed; killed after the source heard RUNNING, one that had moved and crashed.)

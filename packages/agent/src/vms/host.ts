@@ -336,8 +336,17 @@ export class VmHost {
   /** QEMU is gone and nobody asked it to: says so, and removes what it had of the host. Nothing happens to a VM that had none. */
   async #clearUp(vm: Vm, when: string): Promise<void> {
     const ran = vm.link !== undefined || (await this.#leftTraces(vm));
+    vm.crashing = ran;
     vm.link?.close();
     vm.link = undefined;
+    try {
+      await this.#markCrashed(vm, when, ran);
+    } finally {
+      vm.crashing = false;
+    }
+  }
+
+  async #markCrashed(vm: Vm, when: string, ran: boolean): Promise<void> {
     await removeHostResources(vm);
     if (!ran) return;
     const words = await lastWords(vm);

@@ -22,6 +22,8 @@ export class Vm {
   #link: QemuLink | undefined;
   #moving: { readonly how: Moving; readonly migration: string | undefined } | undefined;
   #reserved = false;
+  /** Its QEMU went unasked, and what is left of it is being seen to. */
+  #crashing = false;
   #orders = 0;
 
   /** @param released called when a migration lets go of the VM */
@@ -84,6 +86,7 @@ export class Vm {
 
   get state(): VmState {
     if (this.#moving) return this.#moving.how;
+    if (this.#crashing) return 'crashed';
     if (!this.#link) return this.#record.crashed === undefined ? 'stopped' : 'crashed';
     switch (this.#link.runState) {
       case undefined:
@@ -179,6 +182,10 @@ export class Vm {
 
   set link(link: QemuLink | undefined) {
     this.#link = link;
+  }
+
+  set crashing(crashing: boolean) {
+    this.#crashing = crashing;
   }
 
   set reservation(reserved: boolean) {
