@@ -336,22 +336,22 @@ export class VmHost {
   /** QEMU is gone and nobody asked it to: says so, and removes what it had of the host. Nothing happens to a VM that had none. */
   async #clearUp(vm: Vm, when: string): Promise<void> {
     const ran = vm.link !== undefined || (await this.#leftTraces(vm));
-    vm.crashing = ran;
+    const ended = `QEMU ended ${when}; see ${vm.paths.qemuLog}`;
+    if (ran) vm.crashing = ended;
     vm.link?.close();
     vm.link = undefined;
     try {
-      await this.#markCrashed(vm, when, ran);
+      if (ran) await this.#recordCrash(vm, ended);
     } finally {
-      vm.crashing = false;
+      vm.crashing = undefined;
+      await removeHostResources(vm);
     }
   }
 
-  async #markCrashed(vm: Vm, when: string, ran: boolean): Promise<void> {
-    await removeHostResources(vm);
-    if (!ran) return;
+  async #recordCrash(vm: Vm, ended: string): Promise<void> {
     const words = await lastWords(vm);
-    const crashed = `QEMU ended ${when}; see ${vm.paths.qemuLog}${words && ` (${words})`}`;
-    this.#log.error({ vm: vm.name, qemuLog: vm.paths.qemuLog, said: words }, `QEMU ended ${when}`);
+    const crashed = `${ended}${words && ` (${words})`}`;
+    this.#log.error({ vm: vm.name, said: words }, ended);
     const record: VmRecord = { ...vm.record, crashed };
     try {
       await saveRecord(vm.paths, record);

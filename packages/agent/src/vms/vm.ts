@@ -22,8 +22,8 @@ export class Vm {
   #link: QemuLink | undefined;
   #moving: { readonly how: Moving; readonly migration: string | undefined } | undefined;
   #reserved = false;
-  /** Its QEMU went unasked, and what is left of it is being seen to. */
-  #crashing = false;
+  /** Its QEMU went unasked, in these words; what it said itself, and the record of it, are still to come. */
+  #crashing: string | undefined;
   #orders = 0;
 
   /** @param released called when a migration lets go of the VM */
@@ -67,7 +67,7 @@ export class Vm {
 
   /** Why it is not running though nobody stopped it. */
   get crashed(): string | undefined {
-    return this.#record.crashed;
+    return this.#record.crashed ?? this.#crashing;
   }
 
   /** @throws SealiftError `wrong_state` where there is no QEMU, `hypervisor` where it does not answer */
@@ -86,8 +86,7 @@ export class Vm {
 
   get state(): VmState {
     if (this.#moving) return this.#moving.how;
-    if (this.#crashing) return 'crashed';
-    if (!this.#link) return this.#record.crashed === undefined ? 'stopped' : 'crashed';
+    if (!this.#link) return this.crashed === undefined ? 'stopped' : 'crashed';
     switch (this.#link.runState) {
       case undefined:
         return 'unknown';
@@ -184,8 +183,8 @@ export class Vm {
     this.#link = link;
   }
 
-  set crashing(crashing: boolean) {
-    this.#crashing = crashing;
+  set crashing(words: string | undefined) {
+    this.#crashing = words;
   }
 
   set reservation(reserved: boolean) {
