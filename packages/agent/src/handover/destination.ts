@@ -19,7 +19,7 @@
  * Nobody has it whole meanwhile, so no decision gives it to the source then.
  */
 import type { ChannelTotal, Grant } from '@sealift/transport';
-import { becameOf, isHappening, nothingOfRest, type Rest, withHappening } from './postcopy.ts';
+import { becameOf, isHappening, memoryLost, nothingOfRest, type Rest, withHappening } from './postcopy.ts';
 import type { DestinationOutcome, DestinationStep, Failure, RunState } from './records.ts';
 
 export type DestinationState =
@@ -63,6 +63,8 @@ export type DestinationEvent =
   | { readonly type: 'runs' }
   /** QEMU refused to run the VM and is still `paused`, or was gone before it was told to. */
   | { readonly type: 'would-not-run'; readonly failure: Failure }
+  /** Found out of a VM that came by post-copy: it has run, and the pages that are missing can no longer come. */
+  | { readonly type: 'starved'; readonly failure: Failure }
   /** The source said, authenticated and after this agent was back, that it still stands by its grant. */
   | { readonly type: 'cleared' }
   /** An administrator decided that this host's copy is the VM. Counts only where there is a grant. */
@@ -90,7 +92,7 @@ export type DestinationEffect =
     }
   /**
    * Has the VM run already? Then `runs`, or `vm-gone`. Else hold it and ask the source, for as long as it takes: `cleared` or `aborted`. By post-copy,
-   * where pages are missing: `failed` if it has run, else `would-not-run`.
+   * first whether pages are missing: `starved` if it has run, `would-not-run` if not; `loaded` where none is.
    */
   | { readonly type: 'find-out'; readonly runState: RunState; readonly postcopy?: true }
   /** `cont`, unless the VM was paused. Then `runs`, `would-not-run`, or, where QEMU may have run it and is gone, `vm-gone`. */
@@ -99,7 +101,7 @@ export type DestinationEffect =
   | { readonly type: 'settle-in' }
   /** Tell the source RUNNING, and the network where the VM is. */
   | { readonly type: 'say-running' }
-  /** Kill QEMU and see it gone; the VM stays this host's, off. Then `discarded`. */
+  /** Where QEMU has every page after all: `loaded`. Else kill it and see it gone; the VM stays this host's, off. Then `discarded`. */
   | { readonly type: 'end-vm' }
   /** Kill QEMU, see it gone, remove everything. Then `discarded`. */
   | { readonly type: 'discard' }
@@ -153,7 +155,9 @@ export function destinationStep(state: DestinationState, event: DestinationEvent
       if (event.type === 'vm-gone') return vmGone();
       return isHappening(event) ? arriving(withHappening(state.rest, event), state) : stay(state);
     case 'losing':
-      return event.type === 'discarded' ? ended('lost', state.failure) : stay(state);
+      // It had every page after all: that it failed was heard first.
+      if (event.type === 'loaded') return ended('arrived', undefined, [{ type: 'settle-in' }]);
+      return event.type === 'discarded' || event.type === 'vm-gone' ? ended('lost', state.failure) : stay(state);
     case 'returning':
       return returning(state, event);
     case 'discarding':
@@ -193,25 +197,26 @@ function receiving(state: Extract<DestinationState, { at: 'receiving' }>, event:
 }
 
 function returning(state: Extract<DestinationState, { at: 'returning' }>, event: DestinationEvent): DestinationTurn {
-  const { runState } = state;
+  const { runState, failure } = state;
+  switch (event.type) {
+    case 'aborted':
+    case 'drop':
+      return supersede(state);
+    case 'vm-gone':
+      return vmGone();
+  }
+  // Whether pages are missing comes first: with every one of them here, it is as any other.
+  if (state.postcopy) {
+    if (event.type === 'loaded') return takeUp({ at: 'returning', runState, failure });
+    if (event.type === 'starved') return lose(memoryLost(event.failure));
+    return event.type === 'would-not-run' ? giveBack(event.failure, state) : stay(state);
+  }
   switch (event.type) {
     case 'runs':
       return ended('arrived', undefined, [{ type: 'settle-in' }]);
     case 'cleared':
     case 'keep':
       return { state: { at: 'running', runState, sole: true }, effects: [{ type: 'run', runState }] };
-    case 'aborted':
-    case 'drop':
-      return supersede(state);
-    case 'vm-gone':
-      return vmGone();
-    case 'would-not-run':
-      return state.postcopy ? giveBack(event.failure, state) : stay(state);
-    case 'failed': {
-      if (!state.postcopy) return stay(state);
-      const became = becameOf({ ...nothingOfRest, failure: event.failure });
-      return typeof became === 'object' ? lose(became.lost) : stay(state);
-    }
     default:
       return stay(state);
   }

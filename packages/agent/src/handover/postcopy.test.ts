@@ -154,8 +154,10 @@ describe('the destination, by post-copy', () => {
   it('finds out after a restart what came of it', () => {
     const { state, effects } = destinationRestart('run', 'running', undefined, true);
     assert.deepEqual(effects, [{ type: 'find-out', runState: 'running', postcopy: true }]);
-    assert.deepEqual(destination([{ type: 'runs' }], state).effects, ['settle-in', 'journal ended']);
-    assert.deepEqual(destination([failed], state).effects, ['end-vm']);
+    assert.deepEqual(destination([{ type: 'loaded' }], state).effects, ['find-out']);
+    assert.deepEqual(destination([{ type: 'loaded' }, { type: 'runs' }], state).effects.slice(1), ['settle-in', 'journal ended']);
+    assert.deepEqual(destination([{ type: 'starved', failure }], state).effects, ['end-vm']);
+    for (const early of [failed, { type: 'cleared' }, { type: 'keep' }] as const) assert.deepEqual(destination([early], state).effects, []);
     assert.deepEqual(destination([{ type: 'would-not-run', failure }], state).effects, ['journal aborted', 'discard']);
   });
 

@@ -34,7 +34,7 @@ export function becameOf({ loaded, delivered, failure }: Rest): 'coming' | 'here
   return failure ? { lost: memoryLost(failure) } : 'coming';
 }
 
-const memoryLost = ({ code, message }: Failure): Failure => ({
+export const memoryLost = ({ code, message }: Failure): Failure => ({
   code,
   message:
     'the VM ran at the destination by post-copy, and what it needed of its memory at the source can no longer be had: its memory is lost, ' +

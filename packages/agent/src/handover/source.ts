@@ -27,9 +27,10 @@ export type SourceState =
   | { readonly at: 'granted'; readonly fed?: Fed }
   /** By post-copy: the VM runs at the destination, and draws the rest of its memory from here. */
   | { readonly at: 'feeding'; readonly fed: Fed }
-  /** `ran`: it ran at the destination by post-copy, so that the copy here is a stale one whatever anybody decides. */
+  /** `ran`: it ran at the destination by post-copy, or may have, so that the copy here is a stale one whatever anybody decides. */
   | { readonly at: 'in-doubt'; readonly failure: Failure; readonly ran?: true }
-  | { readonly at: 'releasing' }
+  /** `ran`: as in doubt. */
+  | { readonly at: 'releasing'; readonly ran?: true }
   | { readonly at: 'abandoning'; readonly failure: Failure }
   | { readonly at: 'resuming'; readonly failure: Failure }
   | { readonly at: 'ended'; readonly outcome: SourceOutcome; readonly failure: Failure | undefined };
@@ -139,7 +140,7 @@ export function sourceStep(state: SourceState, event: SourceEvent): SourceTurn {
     case 'releasing':
       if (event.type === 'released') return ended('released', undefined, [{ type: 'close-channels' }]);
       // Nothing was released. It is asked for again until the journal takes it.
-      if (event.type === 'journal-failed') return doubt(event.failure);
+      if (event.type === 'journal-failed') return state.ran ? doubtOfRun(event.failure) : doubt(event.failure);
       return stay(state);
     case 'abandoning':
     case 'resuming':
@@ -165,7 +166,7 @@ function beforeGrant(state: Extract<SourceState, { at: 'opening' | 'copying' | '
     case 'postcopy-active':
       if (state.at !== 'switching' || state.completed) return stay(state);
       return {
-        state: { at: 'granted', fed: nothingFed },
+        state: { at: 'granted', fed: { ...nothingFed, ended: state.totals !== undefined } },
         effects: [{ type: 'journal', step: 'granted', postcopy: true }, { type: 'grant-postcopy' }],
       };
     case 'local-ended':
@@ -199,7 +200,8 @@ function maybeGrant(state: Extract<SourceState, { at: 'switching' }>): SourceTur
 function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>, event: SourceEvent): SourceTurn {
   switch (event.type) {
     case 'running':
-      return state.at === 'granted' && state.fed ? maybeFed(state.fed) : release;
+      if (state.at === 'granted' && state.fed) return maybeFed(state.fed);
+      return state.at === 'in-doubt' && state.ran ? releaseRan : release;
     case 'completed':
     case 'local-ended':
       return state.at === 'granted' && state.fed ? { state: { ...state, fed: withFed(state.fed, event) }, effects: [] } : stay(state);
@@ -220,7 +222,8 @@ function afterGrant(state: Extract<SourceState, { at: 'granted' | 'in-doubt' }>,
       if (state.at !== 'in-doubt') return stay(state);
       return { state: { at: 'releasing' }, effects: [{ type: 'journal', step: 'released', resolved: true }, { type: 'release' }] };
     case 'failed':
-      return state.at === 'granted' ? doubt(event.failure) : stay(state);
+      if (state.at !== 'granted') return stay(state);
+      return state.fed ? doubtOfRun(event.failure) : doubt(event.failure);
     case 'journal-failed':
       // GRANT was not said, so the VM is still this host's. The last record says `accepted`, which after a restart means just this.
       return state.at === 'granted'
@@ -252,12 +255,14 @@ function feeding(state: Extract<SourceState, { at: 'feeding' }>, event: SourceEv
 const withFed = (fed: Fed, { type }: Extract<SourceEvent, { type: 'completed' | 'local-ended' }>): Fed =>
   type === 'completed' ? { ...fed, completed: true } : { ...fed, ended: true };
 
-const maybeFed = (fed: Fed): SourceTurn => (isFed(fed) ? release : { state: { at: 'feeding', fed }, effects: [] });
+const maybeFed = (fed: Fed): SourceTurn => (isFed(fed) ? releaseRan : { state: { at: 'feeding', fed }, effects: [] });
 
 /** Nothing more can be sent. Whether the destination has everything is for it to say: until then nothing is let go here. */
-const unfed = ({ completed }: Fed, failure: Failure): SourceTurn => (completed ? release : doubtOfRun(failure));
+const unfed = ({ completed }: Fed, failure: Failure): SourceTurn => (completed ? releaseRan : doubtOfRun(failure));
 
 const release: SourceTurn = { state: { at: 'releasing' }, effects: [{ type: 'journal', step: 'released' }, { type: 'release' }] };
+
+const releaseRan: SourceTurn = { ...release, state: { at: 'releasing', ran: true } };
 
 const gone: Failure = { code: 'hypervisor', message: "the VM's QEMU ended at the source during the migration: its memory is lost" };
 

@@ -224,8 +224,7 @@ export class Incoming implements Side {
         await this.#journal(effect);
         return;
       case 'find-out': {
-        const told = effect.postcopy && this.#vm && (await findOutWhatIsMissing(this.#vm));
-        if (told) this.#machine.dispatch(told);
+        if (effect.postcopy && this.#vm) this.#machine.dispatch(await findOutWhatIsMissing(this.#vm));
         else await this.#findOut(effect.runState);
         return;
       }
@@ -235,8 +234,7 @@ export class Incoming implements Side {
         if (this.#vm) await announce(this.#vm, this.#log);
         return;
       case 'end-vm':
-        if (this.#vm) await endVm(this.#vm, host.vms, this.#log);
-        this.#machine.dispatch({ type: 'discarded' });
+        this.#machine.dispatch(this.#vm ? await endVm(this.#vm, host.vms, this.#log) : { type: 'discarded' });
         return;
       case 'run':
         await this.#run(effect.runState);

@@ -55,15 +55,15 @@ const restarted: Failure = {
 /**
  * After a restart with RUN by post-copy in the journal.
  *
- * @returns what came of the VM where pages are missing, for good; undefined where none is, or its QEMU is gone
+ * @returns `starved` or `would-not-run` where pages are missing, for good; `loaded` where none is
  */
-export async function findOutWhatIsMissing(vm: Vm): Promise<DestinationEvent | undefined> {
+export async function findOutWhatIsMissing(vm: Vm): Promise<DestinationEvent> {
   for (;;) {
-    if (vm.pid === undefined || vm.link?.gone) return undefined;
+    if (vm.pid === undefined || vm.link?.gone) return { type: 'vm-gone' };
     try {
       const { status } = await queryMigration(vm.monitor);
-      if (status === 'completed') return undefined;
-      return { type: (await queryRunState(vm.monitor)) === 'paused' ? 'would-not-run' : 'failed', failure: restarted };
+      if (status === 'completed') return { type: 'loaded' };
+      return { type: (await queryRunState(vm.monitor)) === 'paused' ? 'would-not-run' : 'starved', failure: restarted };
     } catch {
       // It must be known: only a VM that never ran here is given back. Its QEMU is reached again, or goes.
       await sleep(250);
@@ -71,8 +71,29 @@ export async function findOutWhatIsMissing(vm: Vm): Promise<DestinationEvent | u
   }
 }
 
-/** Ends a VM that ran here and cannot run on, where that has not happened by itself: it stays this host's, off, to be started again from its disks. */
-export async function endVm(vm: Vm, host: VmHost, log: Logger): Promise<void> {
+/** For what has come already to be taken in, once the line has died. */
+const takingInMs = 2_000;
+
+/** That a channel died may be heard before QEMU says that it has every page. */
+async function hasEveryPage(vm: Vm): Promise<boolean> {
+  for (const begun = performance.now(); performance.now() - begun < takingInMs && vm.pid !== undefined && !vm.link?.gone; await sleep(50)) {
+    const status = await queryMigration(vm.monitor).then(
+      (state) => state.status,
+      () => undefined,
+    );
+    if (status === 'completed') return true;
+    if (status !== 'postcopy-active') return false;
+  }
+  return false;
+}
+
+/**
+ * Ends a VM that ran here and cannot run on, where that has not happened by itself: it stays this host's, off, to be started again from its disks.
+ *
+ * @returns `loaded` where it has every page after all, and runs on
+ */
+export async function endVm(vm: Vm, host: VmHost, log: Logger): Promise<DestinationEvent> {
+  if (await hasEveryPage(vm)) return { type: 'loaded' };
   log.error('the VM has lost its memory: it stays here, off');
   const { process } = vm;
   if (process) {
@@ -86,4 +107,5 @@ export async function endVm(vm: Vm, host: VmHost, log: Logger): Promise<void> {
     () => host.adoptIncoming(vm),
     (error) => log.error({ err: error }, "the VM's definition cannot be saved yet"),
   );
+  return { type: 'discarded' };
 }

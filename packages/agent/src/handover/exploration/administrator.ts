@@ -2,11 +2,12 @@
  * An administrator's decision, once for an attempt, and carried to each host as often as it takes.
  *
  * Assumed of who decides. For the source: it answers and is in doubt, and when it takes the decision the destination's agent is down and the
- * VM has not been let go there. For the destination: its QEMU has been let go, or RUN is in its journal; it is told first wherever it answers.
+ * VM has not been let go there. For the destination: its QEMU has been let go, by post-copy with every page there, or RUN is in its journal, not by
+ * post-copy; it is told first wherever it answers.
  */
 import { destinationEvent } from './destination-side.ts';
 import { sourceEvent } from './source-side.ts';
-import { dQemu, dRecord, F, order, sRecord, type World } from './world.ts';
+import { dQemu, dRecord, F, hasRun, order, sRecord, type World } from './world.ts';
 
 export function administratorMoves(world: World): void {
   const decided = world.is(F.order);
@@ -28,6 +29,8 @@ function tell(world: World, keep: number): void {
   }
 }
 
+const runsAtDestination = (world: World): boolean => world.is(F.dQemu) === dQemu.active || world.is(F.dQemu) === dQemu.partial;
+
 /** The migration is in doubt. */
 const inDoubt = (world: World): boolean => !world.is(F.sUp) || world.sourceAt().at === 'in-doubt';
 
@@ -44,7 +47,8 @@ function destinationMayHear(world: World, keep: number): boolean {
 function mayKeepDestination(world: World): boolean {
   if (world.is(F.order) === order.destination) return true;
   const record = world.is(F.dJournal);
-  const owns = world.is(F.dQemu) === dQemu.active || record === dRecord('run') || record === dRecord('ended:arrived');
+  const runs = world.is(F.dQemu) === dQemu.active || record === dRecord('ended:arrived');
+  const owns = runs || (world.is(F.postcopy) === 0 && hasRun(record));
   return inDoubt(world) && owns;
 }
 
@@ -58,7 +62,7 @@ function sourceMayHear(world: World, keep: number): boolean {
     const has = at === 'running' ? state.sole : at === 'ended' && state.outcome !== 'discarded';
     return idle && has && world.is(F.order) === order.destination;
   }
-  const runs = world.is(F.dQemu) === dQemu.active;
+  const runs = runsAtDestination(world);
   if (world.options.administrator === 'hasty') return !runs;
   return !runs && !world.is(F.dUp);
 }

@@ -1,6 +1,6 @@
 /** What may happen at the destination: its agent, its QEMU, its end of the session. */
 import { destinationStart } from '../destination.ts';
-import { bit, close, dQemu, dRecord, F, fact, line, order, said, sQemu, type World, word } from './world.ts';
+import { bit, close, dQemu, dRecord, F, fact, hasRun, line, order, said, sQemu, type World, word } from './world.ts';
 
 export function destinationMoves(world: World): void {
   qemuMoves(world);
@@ -34,7 +34,7 @@ function crash(world: World): void {
   next[F.toD] = word.none;
   // The next one asks with a challenge of its own.
   world.unmark(F.said, said.grantedFresh);
-  if (world.is(F.dJournal) === dRecord('run')) world.mark(F.facts, fact.blurred);
+  if (hasRun(world.is(F.dJournal))) world.mark(F.facts, fact.blurred);
 }
 
 /** The manager orders the attempt once more, before the source has opened a channel. */
@@ -78,7 +78,7 @@ function refuseHead(world: World): boolean {
   if (head.startsWith('journal ended')) hangUp(world);
   if (world.options.rules.required.has(head.slice(8))) {
     next[F.dTodo] = 0;
-    if (next[F.dJournal] === dRecord('run')) world.mark(F.facts, fact.blurred);
+    if (hasRun(next[F.dJournal])) world.mark(F.facts, fact.blurred);
     destinationTakes(world, 'journal-failed');
     while (refuseHead(world));
   }
@@ -108,6 +108,9 @@ export function destinationEvent(world: World, event: string, prepare: (next: Ui
 
 const nothing = (): void => undefined;
 
+/** By post-copy, all but memory is there. */
+const drawn: readonly number[] = [dQemu.drawing, dQemu.partial, dQemu.loaded, dQemu.active];
+
 function eventMoves(world: World): void {
   const { faults, rules } = world.options;
   const state = world.destinationAt();
@@ -119,26 +122,30 @@ function eventMoves(world: World): void {
   const unheard = (next: Uint8Array): void => {
     next[F.toD] = world.is(F.toD) >> 2;
   };
-  if (heard === word.grant) destinationEvent(world, 'grant:whole', unheard, true);
+  if (heard === word.grant) destinationEvent(world, world.is(F.postcopy) ? 'grant:postcopy' : 'grant:whole', unheard, true);
   if (heard === word.grantOfLess) destinationEvent(world, 'grant:less', unheard, true);
   if (heard === word.aborted) destinationEvent(world, 'aborted', unheard, true);
   if (world.is(F.dLine) === line.open) {
     const closed = world.is(F.close);
-    const all = qemu === dQemu.full || qemu === dQemu.loaded;
+    const all = qemu === dQemu.full || qemu === dQemu.loaded || qemu === dQemu.active;
     const taken = (next: Uint8Array): void => {
       next[F.close] = close.heard;
     };
     if (closed === close.whole && all) destinationEvent(world, 'delivered:whole', taken, true);
     if (closed === close.cut || (closed === close.whole && qemu === dQemu.junk)) destinationEvent(world, 'delivered:less', taken, true);
   }
-  if (qemu === dQemu.loaded || qemu === dQemu.junk) destinationEvent(world, 'loaded', nothing, true);
-  own(bit.failed, qemu === dQemu.stuck ? 'qemu-failed' : 'failed');
+  // QEMU's events come in order, and stay said.
+  if (world.is(F.postcopy) && drawn.includes(qemu)) destinationEvent(world, 'drawing', nothing, true);
+  const here = qemu === dQemu.loaded || (qemu === dQemu.active && world.is(F.postcopy) === 1);
+  if (here || qemu === dQemu.junk) destinationEvent(world, 'loaded', nothing, true);
+  own(bit.failed, qemu === dQemu.stuck || isStarved(world) ? 'qemu-failed' : 'failed');
   // A deadline is certain to pass once there is a grant; before it, only a person cancels.
   if (faults) destinationEvent(world, 'cancel', nothing, state.at === 'receiving' && state.grant !== undefined);
   if (qemu === dQemu.gone && state.at !== 'running') destinationEvent(world, 'vm-gone', nothing, true);
   own(bit.lost, 'vm-gone');
-  own(bit.done, state.at === 'discarding' ? 'discarded' : 'runs');
+  own(bit.done, state.at === 'discarding' || state.at === 'losing' ? 'discarded' : 'runs');
   own(bit.refused, 'would-not-run');
+  own(bit.starved, 'starved');
   if (rules.doubtAsks && world.has(F.said, said.abortedByS)) destinationEvent(world, 'aborted', nothing, true);
   const cleared = world.has(F.said, rules.onlyFreshClears ? said.grantedFresh : said.grantedBefore);
   if (rules.doubtAsks && cleared) destinationEvent(world, 'cleared', nothing, true);
@@ -159,13 +166,22 @@ function effectMoves(world: World): void {
       world.done('the destination finds out nothing: the VM was a paused one', true);
       world.mark(F.dBits, bit.done);
       break;
+    case 'find out what is missing':
+      // With every page there it says `loaded`.
+      if (qemu === dQemu.drawing) world.mark(F.dBits, bit.refused);
+      else if (qemu === dQemu.partial) world.mark(F.dBits, bit.starved);
+      break;
+    case 'say-running':
+      if (spoken) world.say(F.toS, word.running);
+      break;
     case 'run':
       if (qemu === dQemu.gone) {
         world.mark(F.dBits, bit.refused);
         break;
       }
-      if (qemu !== dQemu.active && qemu !== dQemu.loaded) world.wrong = 'the destination runs what is not the VM, or not all of it';
-      next[F.dQemu] = dQemu.active;
+      if (qemu !== dQemu.active && qemu !== dQemu.loaded && qemu !== dQemu.drawing)
+        world.wrong = 'the destination runs what is not the VM, or not all of it';
+      next[F.dQemu] = qemu === dQemu.drawing ? dQemu.partial : dQemu.active;
       world.mark(F.facts, fact.ran);
       next[F.dTodo] = destination.instead(list, 'report runs');
       break;
@@ -181,7 +197,16 @@ function effectMoves(world: World): void {
       if (spoken) world.say(F.toS, word.running);
       break;
     case 'end-vm':
-      if (qemu !== dQemu.gone) world.wrong = 'the destination ends a VM that is there';
+      if (qemu === dQemu.partial) {
+        // What it waits for will not come: its line has died, or the source's end of it has.
+        if (next[F.dLine] === line.open && next[F.close] !== close.cut && next[F.close] !== close.heard)
+          world.wrong = 'the destination ends a VM whose pages may still come';
+        next[F.dQemu] = dQemu.gone;
+        world.mark(F.facts, fact.died);
+      } else if (qemu === dQemu.active)
+        break; // and says `loaded`
+      else if (qemu !== dQemu.gone) world.wrong = 'the destination ends a VM that is there';
+      if (world.destinationAt().at === 'losing') world.mark(F.dBits, bit.done);
       break;
     case 'discard':
       judgeDiscard(world);
@@ -201,7 +226,7 @@ function effectMoves(world: World): void {
       return;
   }
   world.done(`the destination does: ${effect}`, true);
-  if (effect !== 'run' || !world.options.faults || qemu !== dQemu.loaded) return;
+  if (effect !== 'run' || !world.options.faults || (qemu !== dQemu.loaded && qemu !== dQemu.drawing)) return;
   world.begin()[F.dTodo] = destination.tail(list);
   world.mark(F.dBits, bit.refused);
   world.done("the destination's QEMU refuses to run the VM", false);
@@ -232,7 +257,16 @@ function qemuMoves(world: World): void {
     world.begin()[F.dQemu] = state;
     world.done(what, heals);
   };
-  if (qemu === dQemu.loading && fed) {
+  const drawing = world.is(F.dLine) === line.open && world.is(F.postcopy) === 1;
+  if (qemu === dQemu.loading && drawing) become(dQemu.drawing, 'all but memory is with the QEMU of the destination', true);
+  if (qemu === dQemu.drawing && fed) become(dQemu.loaded, 'every page is with the QEMU of the destination', true);
+  if (qemu === dQemu.partial && fed) become(dQemu.active, 'every page is with the QEMU of the destination', true);
+  if (isStarved(world) && world.is(F.dUp) && !world.has(F.dBits, bit.failed)) {
+    world.begin();
+    world.mark(F.dBits, bit.failed);
+    world.done("the destination's QEMU waits for pages that do not come", true);
+  }
+  if (qemu === dQemu.loading && fed && !world.is(F.postcopy)) {
     become(dQemu.full, 'every byte is with the QEMU of the destination', true);
     if (faults && world.options.strangeStreams) become(dQemu.junk, "the destination's QEMU loads another stream", false);
   }
@@ -249,6 +283,13 @@ function qemuMoves(world: World): void {
     world.mark(F.facts, fact.died);
     world.done("the destination's QEMU is killed", false);
   }
+}
+
+/** By post-copy, the stream that pages come by has ended before the last one. */
+function isStarved(world: World): boolean {
+  const qemu = world.is(F.dQemu);
+  const ended = world.is(F.close) === close.cut || world.is(F.close) === close.heard;
+  return (qemu === dQemu.drawing || qemu === dQemu.partial) && !world.is(F.sent) && ended;
 }
 
 function lineMoves(world: World): void {

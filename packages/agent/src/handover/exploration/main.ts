@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { type Exploration, explore } from './explore.ts';
+import { postcopyMutations } from './mutations.postcopy.ts';
 import { mutations } from './mutations.ts';
 import { mutated, worldOf } from './scenarios.ts';
 import type { World } from './world.ts';
@@ -39,13 +40,16 @@ function expect(name: string, world: World, violated: boolean): void {
 console.log('Every state, until there is no new one; no bound on crashes, losses, repeats or delays:\n');
 expect('the two hosts by themselves', worldOf(), false);
 expect('with an administrator who decides as is assumed', worldOf({ administrator: 'careful' }), false);
+expect('where the source may go over to post-copy', worldOf({ postcopy: true }), false);
+expect('the same, with an administrator', worldOf({ postcopy: true, administrator: 'careful' }), false);
 if (values.deep) {
   expect('the two hosts, nothing forgotten', worldOf({ forgets: false }), false);
   expect('with an administrator, nothing forgotten', worldOf({ administrator: 'careful', forgets: false }), false);
 }
 console.log('\nWhat the command warns of: deciding for the source while the destination merely cannot be reached\n');
 expect('an administrator who is hasty', worldOf({ administrator: 'hasty' }), true);
-console.log(`\n${mutations.length} rules, each broken once; the shortest way to the harm:\n`);
-for (const mutation of mutations) expect(`${mutation.rule}\n       broken: ${mutation.broken}`, mutated(mutation), true);
+const all = [...mutations, ...postcopyMutations];
+console.log(`\n${all.length} rules, each broken once; the shortest way to the harm:\n`);
+for (const mutation of all) expect(`${mutation.rule}\n       broken: ${mutation.broken}`, mutated(mutation), true);
 console.log(failures === 0 ? '\nexplore: ok' : `\nexplore: ${failures} FAILED`);
 process.exitCode = failures === 0 ? 0 : 1;

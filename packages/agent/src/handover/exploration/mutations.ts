@@ -18,17 +18,22 @@ const failure: Failure = { code: 'internal', message: 'by a broken rule' };
 const { sourceStep, sourceRestart, destinationStep, destinationRestart, sourceVerdict, destinationVerdict, required } = realRules;
 
 /** The machine, but for what is broken: where that has nothing to say, the machine goes on as it does. */
-const sourceBut = (broken: (state: SourceState, event: SourceEvent) => SourceTurn | undefined): Partial<Rules> => ({
+export const sourceBut = (broken: (state: SourceState, event: SourceEvent) => SourceTurn | undefined): Partial<Rules> => ({
   sourceStep: (state, event) => broken(state, event) ?? sourceStep(state, event),
 });
-const destinationBut = (broken: (state: DestinationState, event: DestinationEvent) => DestinationTurn | undefined): Partial<Rules> => ({
+export const destinationBut = (
+  broken: (state: DestinationState, event: DestinationEvent) => DestinationTurn | undefined,
+): Partial<Rules> => ({
   destinationStep: (state, event) => broken(state, event) ?? destinationStep(state, event),
 });
 const without = (record: string): Partial<Rules> => ({ required: new Set([...required].filter((each) => each !== record)) });
 
-const resume: SourceTurn = { state: { at: 'resuming', failure }, effects: [{ type: 'journal', step: 'resuming' }, { type: 'resume' }] };
-const release: SourceTurn = { state: { at: 'releasing' }, effects: [{ type: 'journal', step: 'released' }, { type: 'release' }] };
-const discard: DestinationTurn = {
+export const resume: SourceTurn = {
+  state: { at: 'resuming', failure },
+  effects: [{ type: 'journal', step: 'resuming' }, { type: 'resume' }],
+};
+export const release: SourceTurn = { state: { at: 'releasing' }, effects: [{ type: 'journal', step: 'released' }, { type: 'release' }] };
+export const discard: DestinationTurn = {
   state: { at: 'discarding', failure },
   effects: [{ type: 'journal', step: 'aborted' }, { type: 'discard' }],
 };

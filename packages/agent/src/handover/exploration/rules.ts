@@ -32,7 +32,7 @@ export const realRules: Rules = {
   destinationRestart,
   sourceVerdict,
   destinationVerdict,
-  required: new Set(['granted', 'resuming', 'released', 'run!', 'aborted!']),
+  required: new Set(['granted', 'granted+', 'resuming', 'released', 'run!', 'run+!', 'aborted!']),
   statementsAreChecked: true,
   onlyFreshClears: true,
   acceptedOnce: true,

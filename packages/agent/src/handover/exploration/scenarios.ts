@@ -12,6 +12,7 @@ const usual: Options = {
   administrator: 'none',
   repeatedOrders: false,
   strangeStreams: true,
+  postcopy: false,
   forgets: true,
 };
 

@@ -102,7 +102,10 @@ function eventMoves(world: World): void {
   };
   if (world.is(F.sLine) === line.open && world.is(F.dLine) === line.open) sourceEvent(world, 'confirmed', nothing, true);
   if (qemu === sQemu.preSwitchover) sourceEvent(world, 'pre-switchover', nothing, true);
-  if (qemu === sQemu.completed) sourceEvent(world, 'completed', nothing, true);
+  // QEMU's events come in order.
+  const toPostcopy = world.is(F.postcopy) === 1 && at === 'switching';
+  if (toPostcopy && qemu !== sQemu.gone) sourceEvent(world, 'postcopy-active', nothing, true);
+  if (qemu === sQemu.completed && !toPostcopy) sourceEvent(world, 'completed', nothing, true);
   own(bit.endedWhole, 'local-ended:whole');
   own(bit.endedCut, 'local-ended:less');
   own(bit.failed, 'failed');
@@ -137,6 +140,9 @@ function effectMoves(world: World): void {
       if (next[F.sQemu] === sQemu.preSwitchover) next[F.sQemu] = sQemu.device;
       else world.mark(F.sBits, bit.failed);
       break;
+    case 'grant-postcopy':
+      if (spoken) world.say(F.toD, word.grant);
+      break;
     case 'grant:whole':
     case 'grant:less':
       if (spoken) world.say(F.toD, effect === 'grant:whole' ? word.grant : word.grantOfLess);
@@ -149,6 +155,11 @@ function effectMoves(world: World): void {
     case 'resume':
       // With QEMU gone, `vm-gone` comes in place of `resumed`.
       if (next[F.sQemu] === sQemu.gone || next[F.sQemu] === sQemu.released) break;
+      if (next[F.sQemu] === sQemu.feeding) {
+        next[F.sQemu] = sQemu.gone;
+        world.done('the source ends a QEMU that does not come out of post-copy', true);
+        world.begin()[F.sTodo] = source.tail(list);
+      }
       next[F.sQemu] = sQemu.idle;
       next[F.sTodo] = source.instead(list, 'report resumed');
       break;
@@ -192,6 +203,8 @@ function judgeRelease(world: World): void {
   const lost = isLost(world.is(F.facts), world.is(F.order));
   if (!owned && !lost) world.wrong = "the source's memory is released before the destination owns the VM";
   else if (world.is(F.dQemu) === dQemu.gone && !lost) world.wrong = 'both copies are destroyed';
+  else if (world.is(F.dQemu) === dQemu.partial && world.is(F.sLine) === line.open && world.is(F.dLine) === line.open)
+    world.wrong = 'the source is released while pages are still drawn from it';
 }
 
 function qemuMoves(world: World): void {
@@ -207,6 +220,20 @@ function qemuMoves(world: World): void {
     world.begin()[F.sent] = 1;
     world.done("the source's QEMU has written the last byte", true);
   }
+  if (world.options.postcopy && open && qemu === sQemu.device && !world.is(F.sent)) {
+    const next = world.begin();
+    next[F.sQemu] = sQemu.feeding;
+    next[F.postcopy] = 1;
+    world.done("the source's QEMU goes over to post-copy", false);
+  }
+  if (open && qemu === sQemu.feeding && !world.is(F.sent)) {
+    world.begin()[F.sent] = 1;
+    world.done("the source's QEMU has sent the last page", true);
+  }
+  // The destination's tells it that every page is there.
+  const all = world.is(F.dQemu) === dQemu.loaded || world.is(F.dQemu) === dQemu.active;
+  if (open && world.is(F.dLine) === line.open && qemu === sQemu.feeding && all)
+    become(sQemu.completed, "the source's QEMU has completed", true);
   if (world.is(F.sent) && qemu === sQemu.device) become(sQemu.completed, "the source's QEMU has completed", true);
   const ending = qemu === sQemu.device || qemu === sQemu.completed || qemu === sQemu.gone;
   if (open && world.is(F.sent) && ending && world.is(F.close) === close.none) {

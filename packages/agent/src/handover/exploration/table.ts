@@ -48,9 +48,9 @@ export class Table<S extends { readonly at: string }, E, F> {
     this.list([]);
   }
 
-  /** The number of a state. Why something failed is told to people and decides nothing, so states differ in the rest only. */
+  /** The number of a state. Why something failed is told to people and decides nothing; that it has, may. */
   number(state: S): number {
-    const key = JSON.stringify(state, (name, value) => (name === 'failure' ? undefined : value));
+    const key = JSON.stringify(state, (name, value) => (name === 'failure' ? value !== undefined : value));
     return this.#states.of(key, state);
   }
 

@@ -47,18 +47,22 @@ export const F = {
   /** {@link fact} */
   facts: 21,
   order: 22,
+  /** The source's QEMU has gone over to post-copy. */
+  postcopy: 23,
 } as const;
-export const width = 23;
+export const width = 24;
 
 /** Of the source's QEMU. `idle` and `copy`: the VM is as it was before the attempt, so it runs, if it ran. */
-export const sQemu = { idle: 0, copy: 1, preSwitchover: 2, device: 3, completed: 4, gone: 5, released: 6 } as const;
-/** Of the destination's. `full`: every byte is with it. `junk`: it has taken another stream for the VM. `active`: the VM is let go. */
-export const dQemu = { loading: 0, full: 1, loaded: 2, junk: 3, stuck: 4, active: 5, gone: 6 } as const;
+export const sQemu = { idle: 0, copy: 1, preSwitchover: 2, device: 3, completed: 4, gone: 5, released: 6, feeding: 7 } as const;
+/**
+ * Of the source's, `feeding`: by post-copy, it has sent all but memory, and sends that. Of the destination's. `full`: every byte is with it. `junk`: it has taken another stream for the VM. `active`: the VM is let go. By post-copy,
+ * `drawing`: it has all but memory, `partial`: the VM is let go, and pages are missing. */
+export const dQemu = { loading: 0, full: 1, loaded: 2, junk: 3, stuck: 4, active: 5, gone: 6, drawing: 7, partial: 8 } as const;
 /** `control`: a data channel has failed, channel 0 still carries. */
 export const line = { closed: 0, control: 1, open: 2 } as const;
 export const word = { none: 0, grant: 1, grantOfLess: 2, aborted: 3, running: 1 } as const;
 export const close = { none: 0, whole: 1, cut: 2, heard: 3 } as const;
-export const bit = { failed: 1, done: 2, endedWhole: 4, endedCut: 8, refused: 16, lost: 32 } as const;
+export const bit = { failed: 1, done: 2, endedWhole: 4, endedCut: 8, refused: 16, lost: 32, starved: 64 } as const;
 export const said = { running: 1, abortedByD: 2, abortedByS: 4, grantedFresh: 8, grantedBefore: 16 } as const;
 export const fact = {
   /** The destination's copy has been let go: it is the current one from then on. */
@@ -83,6 +87,8 @@ export interface Options {
   readonly repeatedOrders: boolean;
   /** The destination's QEMU may take for the VM what is not: another stream, or less than all of it. */
   readonly strangeStreams: boolean;
+  /** The source's QEMU may go over to post-copy. */
+  readonly postcopy: boolean;
   /** States that differ only in what can make no difference any more are taken for one. */
   readonly forgets: boolean;
 }
@@ -92,21 +98,24 @@ const less: readonly ChannelTotal[] = [{ records: 1, bytes: 10 }];
 const failure: Failure = { code: 'truncated', message: 'something failed' };
 const totalsName = (totals: readonly ChannelTotal[]): string => (totals[0]?.bytes === 20 ? 'whole' : 'less');
 
-const recordName = ({ step, outcome }: { readonly step: string; readonly outcome?: string }): string =>
-  outcome === undefined ? step : `${step}:${outcome}`;
+const recordName = ({ step, outcome, postcopy }: { readonly step: string; readonly outcome?: string; readonly postcopy?: true }): string =>
+  `${step}${postcopy ? '+' : ''}${outcome === undefined ? '' : `:${outcome}`}`;
 
 const nameOfSource = (effect: SourceEffect): string => {
   if (effect.type === 'journal') return `journal ${recordName(effect)}`;
   return effect.type === 'grant' ? `grant:${totalsName(effect.totals)}` : effect.type;
 };
 
-const nameOfDestination = (effect: DestinationEffect): string =>
-  effect.type === 'journal' ? `journal ${recordName(effect)}${effect.required ? '!' : ''}` : effect.type;
+const nameOfDestination = (effect: DestinationEffect): string => {
+  if (effect.type === 'find-out' && effect.postcopy) return 'find out what is missing';
+  return effect.type === 'journal' ? `journal ${recordName(effect)}${effect.required ? '!' : ''}` : effect.type;
+};
 
 const sourceEvents: Readonly<Record<string, SourceEvent>> = {
   confirmed: { type: 'confirmed' },
   'pre-switchover': { type: 'pre-switchover' },
   completed: { type: 'completed' },
+  'postcopy-active': { type: 'postcopy-active' },
   'local-ended:whole': { type: 'local-ended', totals: whole },
   'local-ended:less': { type: 'local-ended', totals: less },
   cancel: { type: 'cancel', failure },
@@ -126,9 +135,11 @@ const grantOf = (totals: readonly ChannelTotal[]) => ({ type: 'grant', grant: { 
 const destinationEvents: Readonly<Record<string, DestinationEvent>> = {
   'grant:whole': grantOf(whole),
   'grant:less': grantOf(less),
+  'grant:postcopy': { type: 'grant', grant: { runState: 'running', totals: [], diskWrites: [], postcopy: true } },
   'delivered:whole': { type: 'delivered', totals: whole },
   'delivered:less': { type: 'delivered', totals: less },
   loaded: { type: 'loaded' },
+  drawing: { type: 'drawing' },
   cancel: { type: 'cancel', failure },
   failed: { type: 'failed', failure },
   'qemu-failed': { type: 'failed', failure: { code: 'hypervisor', message: 'QEMU could not load it' } },
@@ -136,6 +147,7 @@ const destinationEvents: Readonly<Record<string, DestinationEvent>> = {
   'vm-gone': { type: 'vm-gone' },
   runs: { type: 'runs' },
   'would-not-run': { type: 'would-not-run', failure },
+  starved: { type: 'starved', failure },
   cleared: { type: 'cleared' },
   keep: { type: 'keep' },
   drop: { type: 'drop' },
@@ -143,9 +155,26 @@ const destinationEvents: Readonly<Record<string, DestinationEvent>> = {
   discarded: { type: 'discarded' },
 };
 
-const sourceRecords = ['accepted', 'abandoned', 'granted', 'released', 'resuming', 'ended:released', 'ended:kept', 'ended:lost'];
-const destinationRecords = ['prepared', 'run', 'aborted', 'ended:arrived', 'ended:discarded', 'ended:lost'];
+const sourceRecords = [
+  'accepted',
+  'abandoned',
+  'granted',
+  'granted+',
+  'released',
+  'resuming',
+  'ended:released',
+  'ended:kept',
+  'ended:lost',
+];
+const destinationRecords = ['prepared', 'run', 'run+', 'aborted', 'ended:arrived', 'ended:discarded', 'ended:lost'];
 
+const readRecord = (name = ''): { readonly step: string; readonly outcome: string | undefined; readonly postcopy: true | undefined } => {
+  const [step = '', outcome] = name.split(':');
+  return { step: step.replace('+', ''), outcome, postcopy: step.endsWith('+') || undefined };
+};
+
+/** RUN is the last record. */
+export const hasRun = (record: number | undefined): boolean => record === dRecord('run') || record === dRecord('run+');
 export const sRecord = (name: string): number => sourceRecords.indexOf(name);
 export const dRecord = (name: string): number => destinationRecords.indexOf(name.replace('!', ''));
 
@@ -242,16 +271,18 @@ export class World implements Model {
   }
 
   restartSource(): { state: number; list: number } {
-    const [step, outcome] = (sourceRecords[this.is(F.sJournal)] ?? '').split(':');
+    const { step, outcome, postcopy } = readRecord(sourceRecords[this.is(F.sJournal)]);
     // as written in the list of records above
-    return this.source.begin(this.options.rules.sourceRestart(step as SourceStep, outcome as SourceOutcome | undefined));
+    return this.source.begin(this.options.rules.sourceRestart(step as SourceStep, outcome as SourceOutcome | undefined, postcopy));
   }
 
   restartDestination(): { state: number; list: number } {
-    const [step, outcome] = (destinationRecords[this.is(F.dJournal)] ?? '').split(':');
+    const { step, outcome, postcopy } = readRecord(destinationRecords[this.is(F.dJournal)]);
     // as written in the list of records above
     const { destinationRestart } = this.options.rules;
-    return this.destination.begin(destinationRestart(step as DestinationStep, 'running', outcome as DestinationOutcome | undefined));
+    return this.destination.begin(
+      destinationRestart(step as DestinationStep, 'running', outcome as DestinationOutcome | undefined, postcopy),
+    );
   }
 
   /** Whoever is asked says what it says of the attempt; whether and when that comes to the other is the network's. */
@@ -294,13 +325,15 @@ export class World implements Model {
     // It can never run: whatever its QEMU has of the VM is worth nothing.
     next[F.toD] = word.none;
     this.unmark(F.said, said.abortedByS);
-    if ((next[F.dQemu] ?? 0) < dQemu.active) next[F.dQemu] = dQemu.loading;
+    if ((next[F.dQemu] ?? 0) < dQemu.active || next[F.dQemu] === dQemu.drawing) next[F.dQemu] = dQemu.loading;
   }
 
   judge(state: Uint8Array): string | undefined {
     const atSource = (state[F.sQemu] ?? 0) <= sQemu.copy;
     const facts = state[F.facts] ?? 0;
-    if (atSource && state[F.dQemu] === dQemu.active) return 'two copies run';
+    const runsThere = state[F.dQemu] === dQemu.active || state[F.dQemu] === dQemu.partial;
+    if (atSource && runsThere) return 'two copies run';
+    if (atSource && facts & fact.ran && state[F.postcopy]) return 'a copy runs at the source after the VM ran elsewhere by post-copy';
     if (atSource && facts & fact.ran && state[F.order] !== order.source) return 'a stale copy runs at the source';
     const aborted = ((state[F.said] ?? 0) & said.abortedByD) !== 0 || says(state[F.toS] ?? 0, word.aborted);
     if (aborted && state[F.dQemu] !== dQemu.gone && this.options.rules.statementsAreChecked && !this.options.repeatedOrders)
