@@ -50,7 +50,7 @@ export const render = (accounts: readonly Account[], { seed, minutes }: { readon
 
 ${accounts.length} runs of ${cells.length} cells, seed ${seed}, ${minutes.toFixed(0)} minutes (${(median(accounts.map(({ tookMs }) => tookMs)) / 1000).toFixed(1)} s a run in the
 middle): **${violated.length} with a violation**. ${lost} times the only current memory was destroyed on purpose, and the VM was reported as lost. In the other
-runs the client had ${writes.toLocaleString('en')} writes acknowledged and read back. ${held} times a guest whose source's agent was killed ran on in a QEMU that
+runs the client had ${writes.toLocaleString('en')} writes acknowledged and read back. ${held === 1 ? 'Once' : `${held} times`} a guest whose source's agent was killed ran on in a QEMU that
 did not let go of the migration ([ADR 0009](adr/0009-a-qemu-that-does-not-let-go.md)), and was powered off and on before the next run.
 
 “source” and “destination” say where the VM ran in the end; ✗ marks a violation. Killed or stopped processes:
