@@ -1,4 +1,5 @@
 /** A lab of its own for an end-to-end test, used as a person would: by the sealift command. Needs root. */
+import { deepStrictEqual as deepEqual } from 'node:assert';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -63,6 +64,22 @@ export class TestLab implements AsyncDisposable {
 
   hostState(host: 'alpha' | 'bravo'): HostState {
     return hostState(this, host);
+  }
+
+  /**
+   * Resolves when a look finds what it is to find in the end: agents and the kernel still put away what the manager has heard the end of.
+   * @throws AssertionError with the difference, where it has not come to that within half a minute
+   */
+  async comesTo<T>(expected: T, look: () => T): Promise<void> {
+    for (const until = performance.now() + 30_000; performance.now() < until; await sleep(50)) {
+      try {
+        deepEqual(look(), expected);
+        return;
+      } catch {
+        // Not yet; or something vanished under the look.
+      }
+    }
+    deepEqual(look(), expected);
   }
 
   /**

@@ -21,7 +21,7 @@ export interface MachineOptions<S, E, F> {
 export class Machine<S, E, F> {
   readonly #options: MachineOptions<S, E, F>;
   #state: S;
-  readonly #events: E[] = [];
+  readonly #queue: { readonly event: E; readonly taken?: (state: S) => void }[] = [];
   #running = false;
 
   constructor(options: MachineOptions<S, E, F>) {
@@ -34,8 +34,16 @@ export class Machine<S, E, F> {
   }
 
   dispatch(event: E): void {
-    this.#events.push(event);
+    this.#queue.push({ event });
     if (!this.#running) void this.#run();
+  }
+
+  /** @returns the state that the event led to, after whatever was decided before it, and before its own effects are done */
+  ask(event: E): Promise<S> {
+    const { promise, resolve } = Promise.withResolvers<S>();
+    this.#queue.push({ event, taken: resolve });
+    if (!this.#running) void this.#run();
+    return promise;
   }
 
   /** Does effects that no event leads to: after a restart. */
@@ -48,12 +56,14 @@ export class Machine<S, E, F> {
 
   async #run(): Promise<void> {
     this.#running = true;
-    for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      const { event, taken } = next;
       const turn = this.#options.step(this.#state, event);
       if (turn.state !== this.#state) {
         this.#state = turn.state;
         this.#options.changed(turn.state);
       }
+      taken?.(turn.state);
       await this.#perform(turn.effects);
     }
     this.#running = false;
@@ -66,7 +76,7 @@ export class Machine<S, E, F> {
       } catch (error) {
         if (error instanceof JournalError) {
           // It comes before whatever else has happened meanwhile: what the machine believes it has recorded, it has not.
-          this.#events.unshift(this.#options.journalFailed({ code: 'internal', message: error.message }));
+          this.#queue.unshift({ event: this.#options.journalFailed({ code: 'internal', message: error.message }) });
           return;
         }
         this.#options.broken(error);

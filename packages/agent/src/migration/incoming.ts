@@ -128,10 +128,10 @@ export class Incoming implements Side {
     return this.#machine.begin(effects);
   }
 
-  cancel(): void {
-    const { at } = this.#machine.state;
-    if (at === 'running' || at === 'arriving' || at === 'losing' || at === 'returning') throw tooLateToCancel(this.vmName, this.#identity);
-    this.#machine.dispatch({ type: 'cancel', failure: cancelled });
+  async cancel(): Promise<void> {
+    let { state } = this.#machine;
+    if (state.at === 'receiving') state = await this.#machine.ask({ type: 'cancel', failure: cancelled });
+    if (!destinationHasDecided(state, 'source')) throw tooLateToCancel(this.vmName, this.#identity);
   }
 
   async adjust(): Promise<void> {

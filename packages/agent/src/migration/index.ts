@@ -112,7 +112,7 @@ class Book implements Attempts {
     if (isFinal(side.report.value)) {
       throw new SealiftError('wrong_state', `the migration has ended already: ${side.report.value.phase}`);
     }
-    side.cancel();
+    await side.cancel();
     return side.report.value;
   }
 

@@ -9,6 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it, test } from 'node:test';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { cont, killQemu, queryRunState, stop } from '@sealift/hypervisor';
 import { createLog } from '../log.ts';
@@ -130,6 +131,23 @@ function defineTests(): void {
     assert.equal(await queryRunState(monitor), 'paused');
     await cont(monitor);
     assert.equal(await queryRunState(monitor), 'running');
+  });
+
+  it('a cancel after the grant is refused, at either side and until the very end: none is accepted that does not cancel', async () => {
+    await boot();
+    const spec = testSpec(alpha, bravo);
+    await order(alpha, bravo, 'web', spec);
+    const isRefused = ({ attempts }: RunningAgent) => assert.rejects(attempts.cancel(spec.migration), { code: 'wrong_state' });
+    const phaseAt = async ({ attempts }: RunningAgent) => (await attempts.get(spec.migration)).phase;
+    const granted = ['granted', 'releasing', 'completed'];
+    await follow(alpha, spec.migration, ({ phase }) => granted.includes(phase));
+    for (let phase = 'granted'; phase !== 'completed'; phase = await phaseAt(alpha)) {
+      await isRefused(alpha);
+      if (phase === 'releasing') await isRefused(bravo);
+      await immediate();
+    }
+    assert.equal((await follow(bravo, spec.migration)).phase, 'completed');
+    await isRefused(bravo);
   });
 
   describe('cancelled before the grant', () => {

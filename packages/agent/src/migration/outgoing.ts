@@ -158,10 +158,10 @@ export class Outgoing implements Side {
     return this.#machine.begin(effects);
   }
 
-  cancel(): void {
-    const { at } = this.#machine.state;
-    if (at === 'granted' || at === 'feeding' || at === 'in-doubt' || at === 'releasing') throw tooLateToCancel(this.vmName, this.#identity);
-    this.#machine.dispatch({ type: 'cancel', failure: cancelled });
+  async cancel(): Promise<void> {
+    let { state } = this.#machine;
+    if (sourceVerdict(state) === undefined) state = await this.#machine.ask({ type: 'cancel', failure: cancelled });
+    if (sourceVerdict(state) === 'granted') throw tooLateToCancel(this.vmName, this.#identity);
   }
 
   async adjust(change: LimitsChange): Promise<void> {

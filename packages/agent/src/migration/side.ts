@@ -32,8 +32,8 @@ export interface Side {
   readonly role: 'source' | 'destination';
   readonly vmName: string;
   readonly report: Report;
-  /** @throws SealiftError `wrong_state` after the grant */
-  cancel(): void;
+  /** Resolves when it is decided that the VM is not handed over. @throws SealiftError `wrong_state` after the grant */
+  cancel(): Promise<void>;
   /** @throws SealiftError `wrong_state` at the destination, after the grant, and where it has ended */
   adjust(change: LimitsChange): Promise<void>;
   /** Hears what the other host says, and says what this one does. @throws SealiftError `not_authorised` for a statement that is not the other host's */

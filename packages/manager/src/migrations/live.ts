@@ -12,6 +12,8 @@ export class LiveMigration {
   cancelRequested = false;
   /** Whether the source has been told, so that a cancel is the source's to decide. */
   begun = false;
+  /** Resolves when it has begun, has ended before it could, or the manager is being stopped: a cancel before that is answered then. */
+  readonly decidedToBegin = Promise.withResolvers<void>();
   /** Aborted when an administrator has ended it: what the agents still say changes nothing any more. */
   readonly decided = new AbortController();
   #turn: Promise<unknown> = Promise.resolve();

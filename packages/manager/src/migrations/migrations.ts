@@ -104,8 +104,11 @@ export class Migrations {
   async cancel(id: string): Promise<Migration> {
     const live = this.#live.get(id);
     if (!live) throw over(await this.get(id));
-    if (!live.begun) live.cancelRequested = true;
-    else {
+    if (!live.begun) {
+      live.cancelRequested = true;
+      await live.decidedToBegin.promise;
+    }
+    if (live.begun) {
       const { source, destination } = this.#parties(live);
       const params = { migration: id };
       try {
@@ -217,14 +220,15 @@ export class Migrations {
         },
         undoDestination: () => this.#undo(parties.destination, id),
       });
+      live.begun = true;
     } catch (error) {
       // A manager that is being stopped decides nothing any more; it asks the agents when it is back.
       if (this.#closing.signal.aborted) return;
       await this.#record(live, { migration: notBegun(live.current, error) });
       return;
+    } finally {
+      live.decidedToBegin.resolve();
     }
-    live.begun = true;
-    if (live.cancelRequested) await this.cancel(id).catch((error) => this.#log.warn({ err: error, migration: id }, 'cancel came too late'));
     await this.#follow(live, doubt);
   }
 
