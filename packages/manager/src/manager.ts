@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { Identity } from './agents/identity.ts';
 import { handlersOf } from './api/handlers.ts';
 import { createServer } from './api/server.ts';
+import { Metrics } from './metrics/metrics.ts';
 import { assemble, type Tuning } from './services.ts';
 import { codeOf, reasonOf, StartupError } from './startup/error.ts';
 import type { ListenAddress } from './startup/listen.ts';
@@ -43,11 +44,12 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     const store = await openStore(options.state);
     undo.push(() => store.close());
     const running = assemble(store, options.identity, log, options);
-    const handlers = handlersOf({ ...running.services, version });
+    const metrics = new Metrics({ ...running.services, version, log });
+    const handlers = handlersOf({ ...running.services, metrics, version });
 
-    const onTcp = await createServer({ handlers, log, version, guardOrigin: true });
+    const onTcp = await createServer({ handlers, metrics, log, version, guardOrigin: true });
     undo.push(() => onTcp.close());
-    const onSocket = await createServer({ handlers, log, version, guardOrigin: false });
+    const onSocket = await createServer({ handlers, metrics, log, version, guardOrigin: false });
     undo.push(() => onSocket.close());
     // The places are taken before any migration is taken up again: a second manager on the same state stops here.
     const url = await listenOnTcp(onTcp, listen);

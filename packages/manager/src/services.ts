@@ -31,7 +31,7 @@ export interface Tuning {
 }
 
 export interface Running {
-  readonly services: Omit<Services, 'version'>;
+  readonly services: Omit<Services, 'metrics' | 'version'>;
   /** Takes up what the store knows: hosts, then migrations, then drains and balances. */
   open(): Promise<void>;
   /** Ends all following and running. Nothing that is under way at the agents is touched. */

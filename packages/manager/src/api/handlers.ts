@@ -5,6 +5,7 @@ import type { Balances } from '../balance/balances.ts';
 import type { Clusters } from '../clusters/clusters.ts';
 import type { Drains } from '../drain/drains.ts';
 import type { Events } from '../events/events.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { Migrations } from '../migrations/migrations.ts';
 import type { Planning } from '../moves/planning.ts';
 import type { Rules } from '../rules/rules.ts';
@@ -26,6 +27,7 @@ export interface Services {
   readonly events: Events;
   readonly drains: Drains;
   readonly balances: Balances;
+  readonly metrics: Metrics;
   readonly version: string;
 }
 
@@ -69,7 +71,7 @@ const ofInventory = ({ store, hosts, vms, version }: Services) =>
     consoleOfVm: ({ params }) => vms.console(params.vm),
   }) satisfies Partial<Handlers<typeof publicApi>>;
 
-const ofOperations = ({ clusters, rules, tasks, events, drains, balances, planning }: Services) =>
+const ofOperations = ({ clusters, rules, tasks, events, drains, balances, planning, metrics }: Services) =>
   ({
     drainHost: ({ params, body }) => drains.order(params.host, body),
     planDrain: ({ params, body }) => planning.planDrain(params.host, body),
@@ -98,7 +100,7 @@ const ofOperations = ({ clusters, rules, tasks, events, drains, balances, planni
     watchTask: ({ params }, signal) => tasks.watch(params.task, signal),
 
     listEvents: ({ query }) => events.list(paged(query)),
-    watchEvents: ({ lastEventId }, signal) => events.watch(lastEventId, signal),
+    watchEvents: async ({ lastEventId }, signal) => metrics.delivering(await events.watch(lastEventId, signal)),
   }) satisfies Partial<Handlers<typeof publicApi>>;
 
 const ofMigrations = ({ migrations, planning }: Services) =>

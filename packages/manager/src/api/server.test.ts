@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { createClient, type ErrorCode, errorOf, publicApi, SealiftError } from '@sealift/contract';
 import { Agent, fetch as undiciFetch } from 'undici';
 import { WebSocket } from 'ws';
+import { readExposition } from '../testing/exposition.ts';
 import { definitionOf } from '../testing/records.ts';
 import { Site } from '../testing/site.ts';
 
@@ -144,6 +145,22 @@ describe('the public API', () => {
       Object.values(path as object).map((operation) => operation.operationId),
     );
     assert.deepEqual(operations.sort(), Object.keys(publicApi).sort());
+  });
+
+  it('is measured: a migration that has ended is in the next scrape', async () => {
+    await site.running('measured');
+    const { id } = await site.client.migrateVm({ params: { vm: 'measured' }, body: { to: 'bravo', clear: true } });
+    await site.watch(id);
+    const answer = await ask(`${site.url}/metrics`);
+    assert.deepEqual([answer.status, answer.type], [200, 'text/plain; version=0.0.4; charset=utf-8']);
+    const families = readExposition(answer.text);
+    const value = (name: string, labels: string) => families.get(name)?.samples.get(`${name}{${labels}}`);
+    assert.equal(value('sealift_migrations_total', 'suite="none",result="completed",clear_because="ordered"'), 1);
+    assert.ok((value('sealift_migration_bytes_total', 'suite="none"') ?? 0) > 0);
+    assert.equal(value('sealift_host_up', 'host="bravo",cluster="default"'), 1);
+    assert.equal(value('sealift_tasks_total', 'kind="create",result="completed"'), 3);
+    await site.client.stopVm({ params: { vm: 'measured' }, body: { force: true } });
+    await site.client.removeVm({ params: { vm: 'measured' } });
   });
 
   it('joins a console to its guest, both ways, and refuses one of a stopped VM before the upgrade', async () => {

@@ -3,18 +3,20 @@ import swagger from '@fastify/swagger';
 import { publicApi } from '@sealift/contract';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
+import type { Metrics } from '../metrics/metrics.ts';
 import { checkOrigin } from './origin.ts';
 import { ajvOptions, type Handlers, serveApi } from './serve.ts';
 
 export interface ServerOptions {
   readonly handlers: Handlers<typeof publicApi>;
+  readonly metrics: Pick<Metrics, 'contentType' | 'render'>;
   readonly log: Logger;
   readonly version: string;
   /** Whether browsers can reach this server: true on TCP, false on a unix socket. */
   readonly guardOrigin: boolean;
 }
 
-export async function createServer({ handlers, log, version, guardOrigin }: ServerOptions): Promise<FastifyInstance> {
+export async function createServer({ handlers, metrics, log, version, guardOrigin }: ServerOptions): Promise<FastifyInstance> {
   const app = fastify({
     // Neither each request nor where it listens is news; the manager says the latter itself, once all is ready.
     loggerInstance: log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level }),
@@ -30,5 +32,6 @@ export async function createServer({ handlers, log, version, guardOrigin }: Serv
   });
   await serveApi(app, publicApi, handlers, guardOrigin ? (request) => checkOrigin(request.headers) : undefined);
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()));
   return app;
 }
