@@ -6,6 +6,7 @@ export * from './event.ts';
 export * from './host.ts';
 export * from './migration.ts';
 export * from './names.ts';
+export { type OpenApiDocument, openApiOf } from './openapi.ts';
 export * from './plan.ts';
 export * from './public-api.ts';
 export * from './route.ts';

@@ -1,4 +1,4 @@
-/** Turns the contract's schemas into what Fastify, its serialiser and OpenAPI want: each named schema once, referred to by its name. */
+/** Turns the contract's schemas into what Fastify and its serialiser want: each named schema once, referred to by its name. */
 import type { Api } from '@sealift/contract';
 
 export type JsonSchema = Record<string, unknown>;

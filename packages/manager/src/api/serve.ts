@@ -60,7 +60,7 @@ export async function serveApi<A extends Api>(
 
   const named = new NamedSchemas();
   const refusal = named.refer(ErrorBody);
-  const routes = routesOf(api).map(([name, route]) => ({ name, route, schema: schemaOf(name, route, named, refusal) }));
+  const routes = routesOf(api).map(([name, route]) => ({ name, route, schema: schemaOf(route, named, refusal) }));
   for (const schema of named.all()) app.addSchema(schema);
   for (const { name, route, schema } of routes) {
     // Handlers<A> says which shape each has; the branches below follow route.stream just as that type does.
@@ -83,13 +83,10 @@ export async function serveApi<A extends Api>(
   }
 }
 
-const schemaOf = (name: string, route: Route, named: NamedSchemas, refusal: object) => ({
-  operationId: name,
-  summary: route.summary,
+const schemaOf = (route: Route, named: NamedSchemas, refusal: object) => ({
   ...(route.params && { params: named.refer(route.params) }),
   ...(route.query && { querystring: named.refer(route.query) }),
   ...(route.body && { body: named.refer(route.body) }),
-  ...(route.stream === 'events' && { produces: ['text/event-stream'] }),
   response: {
     [route.status]: named.refer(route.response),
     ...Object.fromEntries(errorStatuses.map((status) => [status, refusal])),

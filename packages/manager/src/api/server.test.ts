@@ -119,32 +119,24 @@ describe('the public API', () => {
     await site.client.removeVm({ params: { vm: 'least' } });
   });
 
-  it('describes itself in OpenAPI 3.1, with named schemas and every error status', async () => {
-    const answer = await ask(`${site.url}/openapi.json`);
-    const document = JSON.parse(answer.text);
-    assert.equal(document.openapi, '3.1.0');
-    assert.deepEqual(Object.keys(document.components.schemas).sort(), [
-      'Error',
-      'Event',
-      'Migration',
-      'MigrationOrder',
-      'MigrationPlan',
-      'ResolutionOrder',
-      'Rule',
-      'Task',
-      'VmDefinition',
-    ]);
-    const order = document.paths['/v1/vms/{vm}/migrations'].post;
-    assert.equal(order.operationId, 'migrateVm');
-    assert.equal(order.requestBody.content['application/json'].schema.$ref, '#/components/schemas/MigrationOrder');
-    assert.equal(order.responses['202'].content['application/json'].schema.$ref, '#/components/schemas/Migration');
-    assert.equal(order.responses['409'].content['application/json'].schema.$ref, '#/components/schemas/Error');
-    const events = document.paths['/v1/migrations/{migration}/events'].get;
-    assert.ok(events.responses['200'].content['text/event-stream']);
-    const operations = Object.values(document.paths).flatMap((path) =>
-      Object.values(path as object).map((operation) => operation.operationId),
-    );
-    assert.deepEqual(operations.sort(), Object.keys(publicApi).sort());
+  it('describes itself in OpenAPI 3.1, and serves each path and method that it describes', async () => {
+    const document = JSON.parse((await ask(`${site.url}/v1/openapi.json`)).text);
+    assert.deepEqual([document.openapi, document.info.version], ['3.1.0', '0.1.0']);
+    assert.equal((await ask(`${site.url}/openapi.json`)).text, JSON.stringify(document));
+    for (const [path, methods] of Object.entries<object>(document.paths)) {
+      for (const method of Object.keys(methods)) {
+        // Names that nobody has: what is served finds no such thing, or misses the body.
+        const url =
+          site.url + path.replace(/\{(migration|task)\}/, '00000000-0000-4000-8000-000000000000').replaceAll(/\{\w+\}/g, 'nobody');
+        const stop = new AbortController();
+        const answer = await fetch(url, { method: method.toUpperCase(), signal: stop.signal });
+        const type = answer.headers.get('content-type') ?? '';
+        const text = type.startsWith('text/event-stream') ? '' : await answer.text();
+        stop.abort();
+        assert.doesNotMatch(text, /there is no (GET|POST|PUT|DELETE) /, `${method} ${path}`);
+        assert.ok(answer.status < 500, `${method} ${path}: ${text}`);
+      }
+    }
   });
 
   it('is measured: a migration that has ended is in the next scrape', async () => {

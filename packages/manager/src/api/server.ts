@@ -1,6 +1,5 @@
 /** The public API as a Fastify server; one is made for each place it is served at. */
-import swagger from '@fastify/swagger';
-import { publicApi } from '@sealift/contract';
+import { openApiOf, publicApi } from '@sealift/contract';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -26,12 +25,9 @@ export async function createServer({ handlers, metrics, log, version, guardOrigi
     bodyLimit: 256 * 1024,
     ajv: { customOptions: ajvOptions },
   }) as unknown as FastifyInstance; // only its logger's type differs: pino's own in place of Fastify's subset of it
-  await app.register(swagger, {
-    openapi: { openapi: '3.1.0', info: { title: 'sealift manager', version } },
-    refResolver: { buildLocalReference: (schema, _base, _fragment, index) => String(schema['$id'] ?? `schema-${index}`) },
-  });
   await serveApi(app, publicApi, handlers, guardOrigin ? (request) => checkOrigin(request.headers) : undefined);
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
-  app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()));
+  const openApi = openApiOf(version);
+  for (const path of ['/v1/openapi.json', '/openapi.json']) app.get(path, async () => openApi);
+  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()));
   return app;
 }
