@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import type { AgentVm, HostReport } from '@sealift/contract';
 import type { Accelerator, QemuCapabilities } from '@sealift/hypervisor';
 import type { AgentHost, Attempts } from './attempts.ts';
+import type { DiskWatch } from './disks/watch.ts';
 import type { AdoptedVms } from './observe/adopted.ts';
 import type { HostLoad } from './observe/host-load.ts';
 import { interfacesOf, linkMbps } from './observe/links.ts';
@@ -39,6 +40,7 @@ export interface Observed {
   readonly load: HostLoad;
   readonly watch: VmWatch;
   readonly adopted: AdoptedVms;
+  readonly disks?: DiskWatch;
 }
 
 /** Why a host with `--no-seal` seals nothing; it goes into reports and refusals. */
@@ -80,9 +82,15 @@ export class HostReporter {
 
   /** With the migration that is moving the VM, where there is one. */
   vm(vm: Vm): AgentVm {
-    const report = { ...vm.report(), ...this.#observed.watch.of(vm) };
+    const report = { ...vm.report(), ...this.#observed.watch.of(vm), ...this.#observed.disks?.of(vm) };
     const migration = report.migration ?? this.#attempts.migrationOf(vm.name)?.migration;
     return migration === undefined ? report : { ...report, migration };
+  }
+
+  /** As {@link vm}, of one whose disks were just made. */
+  async newVm(vm: Vm): Promise<AgentVm> {
+    await this.#observed.disks?.lookAt(vm).catch(() => {}); // this host has lost a pool: starting it says so
+    return this.vm(vm);
   }
 
   async report(): Promise<HostReport> {
@@ -104,6 +112,7 @@ export class HostReporter {
       ...(host.noSeal && { cannotSealBecause: noSealReason(host.identity.name) }),
       ...(load && { load }),
       ...(mbps !== undefined && { linkMbps: mbps }),
+      ...(this.#observed.disks && { pools: this.#observed.disks.pools }),
       ...(unsafe.length > 0 && { unsafe }),
       vms: [...host.vms.list().map((vm) => this.vm(vm)), ...this.adopted.list()],
     };

@@ -38,6 +38,11 @@ export function agentCommand(): Command {
       'show a QEMU that sealift did not start, by its QMP socket; it is looked at and never touched. Repeatable',
       (value: string, before: string[] | undefined) => [...(before ?? []), value],
     )
+    .option(
+      '--pool <name=directory>',
+      'a directory for disks and images, which must be there. Repeatable (default: one, "default", in the state directory)',
+      (value: string, before: string[] | undefined) => [...(before ?? []), value],
+    )
     .option('--unsafe', `allow what must not be done in production: ${keylogVariable}, ${breakpointsVariable}`)
     .option('--threads <number>', 'threads that seal and carry migrations (default: one for each core)')
     .action(async (raw: RawOptions) => {

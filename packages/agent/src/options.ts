@@ -2,10 +2,11 @@
 
 import { isIP, isIPv6 } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { isAbsolute, normalize } from 'node:path';
+import { isAbsolute, join, normalize } from 'node:path';
 import { Name } from '@sealift/contract';
 import { Check } from 'typebox/value';
 import { CannotStart } from './cannot-start.ts';
+import type { PoolSetup } from './disks/pools.ts';
 import type { Adoption } from './observe/adopted.ts';
 
 export interface ListenAddress {
@@ -33,6 +34,8 @@ export interface AgentOptions {
   readonly noSeal?: boolean;
   /** QEMUs of somebody else's to look at. */
   readonly adopt?: readonly Adoption[];
+  /** Where disks are made; without any, {@link defaultPool} of {@link state}. */
+  readonly pools?: readonly PoolSetup[];
   /** Where the secrets of migrations are written for debugging; undefined: nowhere. */
   readonly keylog?: { readonly file: string; readonly fd: number };
   /** Where a test says at which stages migrations are held; undefined: nowhere. */
@@ -57,7 +60,11 @@ export interface RawOptions {
   /** false with `--no-seal` */
   readonly seal?: boolean;
   readonly adopt?: readonly string[];
+  readonly pool?: readonly string[];
 }
+
+/** The pool of an agent that was told of none. */
+export const defaultPool = (state: string): PoolSetup => ({ name: 'default', path: join(state, 'pools/default') });
 
 /** @throws CannotStart naming the option */
 export function checkOptions(raw: RawOptions): AgentOptions {
@@ -90,7 +97,24 @@ export function checkOptions(raw: RawOptions): AgentOptions {
     threads: raw.threads === undefined ? availableParallelism() : countOf('--threads', raw.threads, 1024),
     noSeal: raw.seal === false,
     adopt: adoptionsOf(raw.adopt ?? [], raw.run),
+    pools: poolsOf(raw.pool ?? []),
   };
+}
+
+function poolsOf(texts: readonly string[]): PoolSetup[] {
+  const pools: PoolSetup[] = [];
+  for (const text of texts) {
+    const equals = text.indexOf('=');
+    const [name, path] = [text.slice(0, Math.max(0, equals)), normalize(text.slice(equals + 1)).replace(/(.)\/$/, '$1')];
+    if (!Check(Name, name) || !isAbsolute(path)) {
+      throw new CannotStart(`--pool ${text}: give a name, a DNS label, and the absolute path of a directory, such as fast=/srv/vms`);
+    }
+    if (pools.some((other) => other.name === name || other.path === path)) {
+      throw new CannotStart(`--pool ${text}: another --pool has the same name or directory`);
+    }
+    pools.push({ name, path });
+  }
+  return pools;
 }
 
 function adoptionsOf(texts: readonly string[], run: string): Adoption[] {

@@ -80,7 +80,7 @@ function defineTests(): void {
     const how = { incoming: false, preallocate: false, paused: true, accel: 'tcg', tapNames: [tapName(name, 0)] } as const;
     const running = await launchQemu({
       binary: 'qemu-system-x86_64',
-      argv: commandLine(definition(name), paths, how),
+      argv: commandLine({ ...definition(name), disks: [] }, paths, how),
       logFile: paths.qemuLog,
       qmpSocket: paths.qmpSocket,
     });

@@ -21,7 +21,7 @@ const everyMs = 60_000;
 const askMs = 2_000;
 
 /** Below a VM's directories there is nothing else of ours; where there is, somebody else has put it there. */
-const runFiles = new Set(['qmp.sock', 'qmp-spare.sock', 'serial.sock', 'pid']);
+const runFiles = new Set(['qmp.sock', 'qmp-spare.sock', 'serial.sock', 'pid', 'seed.img']);
 const stateFiles = new Set(['definition.json.new', 'serial.log', 'qemu.log']);
 const migrationId = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 

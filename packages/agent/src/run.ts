@@ -1,6 +1,6 @@
 /** The daemon: checks the host, takes hold of what runs, serves, and lets go of it again. */
 import { randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import type { agentApi } from '@sealift/contract';
@@ -11,6 +11,9 @@ import { createServer, type Handlers } from './api/server.ts';
 import type { AgentHost, Attempts, CreateAttempts } from './attempts.ts';
 import { CannotStart, reasonOf } from './cannot-start.ts';
 import { type Certificates, readCertificates } from './certificates.ts';
+import { Images } from './disks/images.ts';
+import { type PoolSetup, Pools } from './disks/pools.ts';
+import { DiskWatch } from './disks/watch.ts';
 import { HostReporter, noSealReason, type Observed, type QemuFacts, readCpuFacts } from './host-report.ts';
 import { Journal, JournalCorrupt, JournalError } from './journal.ts';
 import { lock } from './lock.ts';
@@ -18,7 +21,7 @@ import { AdoptedVms } from './observe/adopted.ts';
 import { HostLoad } from './observe/host-load.ts';
 import { repeat } from './observe/repeat.ts';
 import { VmWatch } from './observe/vm-stats.ts';
-import type { AgentOptions, ListenAddress } from './options.ts';
+import { type AgentOptions, defaultPool, type ListenAddress } from './options.ts';
 import { Reaper } from './reaper.ts';
 import { VmHost } from './vms/host.ts';
 
@@ -40,6 +43,7 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
   const certificates = readCertificates(options.name, options);
   const qemu = await findQemuFacts(options);
   await prepareDirectories(options);
+  const pools = await preparePools(options);
   for (const address of [options.listen, ...options.migrationListen]) await requireFree(address);
 
   const closing: (() => unknown)[] = [];
@@ -51,7 +55,7 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
     closing.push(lock(join(options.run, 'lock'), options.run));
     const journal = openJournal(join(options.state, 'journal'), log);
     closing.push(() => journal.close());
-    const vms = await openVms(options, qemu, log);
+    const vms = await openVms(options, pools, qemu, log);
     closing.push(() => vms.close());
     const host: AgentHost = {
       identity: { name: options.name, keyHash: certificates.keyHash },
@@ -75,7 +79,8 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
     const observed = await observe(options, host);
     closing.push(observed.stop);
     const reporter = new HostReporter(host, attempts, observed, { qemu, cpu: await readCpuFacts(), version });
-    const server = await serve(options.listen, createHandlers(host, attempts, reporter), certificates, log);
+    const images = new Images(vms.disks, () => vms.list().map(({ definition }) => definition), log);
+    const server = await serve(options.listen, createHandlers(host, attempts, reporter, images), certificates, log);
     closing.push(() => server.close());
     log.info({ listen: options.listen.endpoint, qemu: qemu.capabilities.versionText, accel: qemu.accel, vms: vms.list().length }, 'ready');
     return { host, attempts, endpoint: options.listen.endpoint, stop };
@@ -110,6 +115,23 @@ async function prepareDirectories(options: AgentOptions): Promise<void> {
   } catch (error) {
     throw new CannotStart(`--run ${options.run} is too long: the sockets in it would not fit into what Linux allows`, { cause: error });
   }
+}
+
+/** The agent's own pool is made; a directory that it was given may be one that is not mounted, and is not. */
+async function preparePools({ name: host, state, pools = [] }: AgentOptions): Promise<Pools> {
+  const own = defaultPool(state);
+  const all: readonly PoolSetup[] = pools.length > 0 ? pools : [own];
+  for (const { name, path } of all) {
+    try {
+      if (path === own.path) await mkdir(path, { recursive: true, mode: 0o700 });
+      else if (!(await stat(path)).isDirectory()) throw new Error('it is no directory');
+    } catch (error) {
+      throw new CannotStart(`--pool ${name}=${path} cannot be used: ${reasonOf(error)}; make the directory, or mount it, first`, {
+        cause: error,
+      });
+    }
+  }
+  return new Pools(host, all);
 }
 
 /** Is the address this host's, and the port nobody's? */
@@ -149,13 +171,14 @@ function openJournal(path: string, log: Logger): Journal {
   }
 }
 
-async function openVms(options: AgentOptions, qemu: QemuFacts, log: Logger): Promise<VmHost> {
+async function openVms(options: AgentOptions, pools: Pools, qemu: QemuFacts, log: Logger): Promise<VmHost> {
   try {
     return await VmHost.open({
       state: options.state,
       run: options.run,
       qemu: { binary: options.qemu, accel: qemu.accel },
       memoryMiB: options.memoryMiB,
+      pools,
       log,
     });
   } catch (error) {
@@ -173,12 +196,13 @@ async function observe(options: AgentOptions, host: AgentHost): Promise<Observed
   const load = new HostLoad(options.migrationListen.map((address) => address.host));
   const watch = new VmWatch(host.vms);
   const adopted = new AdoptedVms(adopt, host.log.child({ part: 'adopted' }));
-  await Promise.all([load.look(), adopted.look()]);
-  const stops = [load, watch, adopted].map((looker) => repeat(() => looker.look()));
+  const disks = new DiskWatch(host.vms.disks, () => host.vms.list());
+  await Promise.all([load.look(), adopted.look(), disks.look()]);
+  const stops = [load, watch, adopted, disks].map((looker) => repeat(() => looker.look()));
   const stop = (): void => {
     for (const end of stops) end();
   };
-  return { load, watch, adopted, stop };
+  return { load, watch, adopted, disks, stop };
 }
 
 async function serve(listen: ListenAddress, handlers: Handlers<typeof agentApi>, certificates: Certificates, log: Logger) {

@@ -1,15 +1,16 @@
 /** The API between the manager and an agent: on the agent, over mutual TLS 1.3. */
 import { Type } from 'typebox';
-import { HostReport } from './host.ts';
+import { HostReport, Image, ImageImport } from './host.ts';
 import { LimitsChange } from './migration.ts';
 import { Name, Uuid } from './names.ts';
-import { VmStop } from './public-api.ts';
+import { VmRemoving, VmStop } from './public-api.ts';
 import { defineApi } from './route.ts';
 import { ResolveRequest, SettleAnswer, SettleRequest } from './settlement.ts';
 import { AttemptReport, IncomingAnswer, IncomingRequest, KeyOffer, KeyRequest, OutgoingRequest } from './spec.ts';
-import { AgentVm, VmDefinition } from './vm.ts';
+import { AgentVm, ImageName, VmDefinition, VmRemoval } from './vm.ts';
 
 const VmParams = Type.Object({ vm: Name });
+const ImageParams = Type.Object({ pool: Name, image: ImageName });
 const AttemptParams = Type.Object({ migration: Uuid });
 const Nothing = Type.Object({});
 
@@ -54,7 +55,15 @@ export const agentApi = defineApi({
     response: AgentVm,
     status: 200,
   },
-  removeVm: { method: 'DELETE', path: '/v1/vms/:vm', summary: 'Forget a stopped VM', params: VmParams, response: Nothing, status: 200 },
+  removeVm: {
+    method: 'DELETE',
+    path: '/v1/vms/:vm',
+    summary: 'Forget a stopped VM, and remove the disks that were made for it in pools',
+    params: VmParams,
+    query: VmRemoving,
+    response: VmRemoval,
+    status: 200,
+  },
   consoleOfVm: {
     method: 'GET',
     path: '/v1/vms/:vm/console',
@@ -63,6 +72,24 @@ export const agentApi = defineApi({
     response: Nothing,
     status: 200,
     stream: 'socket',
+  },
+
+  listImages: { method: 'GET', path: '/v1/images', summary: 'Images of every pool', response: Type.Array(Image), status: 200 },
+  importImage: {
+    method: 'POST',
+    path: '/v1/images',
+    summary: 'Copy a file of this host into a pool, for disks to be made from',
+    body: ImageImport,
+    response: Image,
+    status: 201,
+  },
+  removeImage: {
+    method: 'DELETE',
+    path: '/v1/pools/:pool/images/:image',
+    summary: 'Remove an image that no clone needs',
+    params: ImageParams,
+    response: Nothing,
+    status: 200,
   },
 
   offerKey: {

@@ -1,11 +1,39 @@
 /** A host: how the manager knows it, and what its agent reports. */
 import { type Static, Type } from 'typebox';
 import { Bytes, Endpoint, KeyHash, Name, Timestamp } from './names.ts';
-import { AgentVm } from './vm.ts';
+import { AgentVm, ImageName } from './vm.ts';
 
 /** A directory of the host that disks are kept in. */
 export const Pool = Type.Object({ name: Name, path: Type.String(), total: Bytes, available: Bytes });
 export type Pool = Static<typeof Pool>;
+
+/** A file in a pool that disks are made from. */
+export const Image = Type.Object({
+  pool: Name,
+  name: ImageName,
+  format: Type.Union([Type.Literal('raw'), Type.Literal('qcow2')]),
+  /** Of a disk that is made from it. */
+  sizeBytes: Bytes,
+  allocatedBytes: Bytes,
+  /** Files that would be lost with it: clones, in the pool or on a path of a VM. */
+  usedBy: Type.Array(Type.String()),
+});
+export type Image = Static<typeof Image>;
+
+export const ImageImport = Type.Object(
+  {
+    pool: Name,
+    name: ImageName,
+    path: Type.String({ pattern: '^/[^\\0]+$', description: 'A file of the host, which stays as it is' }),
+    format: Type.Optional(
+      Type.Union([Type.Literal('raw'), Type.Literal('qcow2')], {
+        description: 'Of that file; left out: qcow2 where it ends in .qcow2, raw otherwise',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type ImageImport = Static<typeof ImageImport>;
 
 /** What an agent says of its host. */
 export const HostReport = Type.Object({

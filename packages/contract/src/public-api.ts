@@ -2,16 +2,17 @@
 import { Type } from 'typebox';
 import { Cluster, ClusterChange, Rule } from './cluster.ts';
 import { Event } from './event.ts';
-import { Host, HostRegistration } from './host.ts';
+import { Host, HostRegistration, Image, ImageImport } from './host.ts';
 import { LimitsChange, Migration, MigrationOrder } from './migration.ts';
 import { Name, Uuid } from './names.ts';
 import { BalancePlan, DrainOrder, DrainPlan, MigrationPlan } from './plan.ts';
 import { defineApi } from './route.ts';
 import { ResolutionOrder } from './settlement.ts';
 import { Task, TaskState } from './task.ts';
-import { Vm, VmDefinition } from './vm.ts';
+import { ImageName, Vm, VmDefinition, VmRemoval } from './vm.ts';
 
 const HostParams = Type.Object({ host: Name });
+const ImageParams = Type.Object({ host: Name, pool: Name, image: ImageName });
 const VmParams = Type.Object({ vm: Name });
 const MigrationParams = Type.Object({ migration: Uuid });
 const ClusterParams = Type.Object({ cluster: Name });
@@ -47,6 +48,11 @@ const EventQuery = Type.Object(
 export const VmCreation = Type.Object({ host: Name, definition: VmDefinition }, { additionalProperties: false });
 export const VmStop = Type.Object(
   { force: Type.Boolean({ default: false, description: 'Do not ask the guest; cut its power' }) },
+  { additionalProperties: false },
+);
+
+export const VmRemoving = Type.Object(
+  { keepDisks: Type.Optional(Type.Boolean({ description: 'Leave the disks that were made for it in pools' })) },
   { additionalProperties: false },
 );
 
@@ -102,6 +108,32 @@ export const publicApi = defineApi({
     summary: 'Out of maintenance; a drain that goes on is cancelled, what has left stays where it is',
     params: HostParams,
     response: Host,
+    status: 200,
+  },
+
+  listImages: {
+    method: 'GET',
+    path: '/v1/hosts/:host/images',
+    summary: "Images of the host's pools",
+    params: HostParams,
+    response: Type.Array(Image),
+    status: 200,
+  },
+  importImage: {
+    method: 'POST',
+    path: '/v1/hosts/:host/images',
+    summary: 'Copy a file of the host into a pool, for disks to be made from',
+    params: HostParams,
+    body: ImageImport,
+    response: Image,
+    status: 201,
+  },
+  removeImage: {
+    method: 'DELETE',
+    path: '/v1/hosts/:host/pools/:pool/images/:image',
+    summary: 'Remove an image that no clone needs',
+    params: ImageParams,
+    response: Nothing,
     status: 200,
   },
 
@@ -225,9 +257,10 @@ export const publicApi = defineApi({
   removeVm: {
     method: 'DELETE',
     path: '/v1/vms/:vm',
-    summary: 'Forget a stopped VM; its disks stay',
+    summary: 'Forget a stopped VM, and remove the disks that were made for it in pools; what it has by a path stays',
     params: VmParams,
-    response: Nothing,
+    query: VmRemoving,
+    response: VmRemoval,
     status: 200,
   },
   consoleOfVm: {

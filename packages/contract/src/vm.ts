@@ -17,14 +17,104 @@ export const Nic = Type.Object(
   { additionalProperties: false },
 );
 
-export const Disk = Type.Object(
+/** A file of the host that is there already: sealift uses it, and neither makes nor removes it. */
+export interface PathDisk {
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly shared: boolean;
+  readonly pool?: never;
+}
+
+/** A disk that the host's agent makes in one of its pools together with the VM, and removes with it. */
+export interface PoolDisk {
+  readonly pool: string;
+  /** Of the disk, within its VM. */
+  readonly name: string;
+  readonly format: 'raw' | 'qcow2';
+  /** Missing: as large as its image. */
+  readonly sizeMiB?: number;
+  readonly image?: string;
+  readonly clone?: boolean;
+  readonly shared: boolean;
+  readonly path?: never;
+}
+export type Disk = PathDisk | PoolDisk;
+
+/** Of a file in a pool's `images/`; what it ends in says its format. No path can be written with it. */
+export const ImageName = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$',
+  description: 'A file in images/ of a pool: qcow2 where it ends in .qcow2, raw otherwise',
+});
+
+/** Either `path`, or `pool` and `name` with the rest: {@link disksFault} says what a schema says badly. */
+const DiskSchema = Type.Object(
   {
-    path: Type.String({ pattern: '^/[^,\\0]+$', description: 'Absolute path of the image on the host' }),
+    path: Type.Optional(
+      Type.String({ pattern: '^/[^,\\0]+$', description: 'Absolute path of an image on the host, which stays as it is' }),
+    ),
+    pool: Type.Optional({ ...Name, description: 'A pool of the host; the disk is made in it with the VM, and removed with the VM' }),
+    name: Type.Optional({ ...Name, description: 'Of a disk in a pool: its own within the VM' }),
+    sizeMiB: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 2 ** 26, description: 'Of a disk in a pool; left out: as large as its image' }),
+    ),
+    image: Type.Optional({ ...ImageName, description: 'An image of the pool that it begins as a copy of' }),
+    clone: Type.Optional(
+      Type.Boolean({ description: 'Copy-on-write: only what is written is stored, over the image, which has to stay. qcow2 only' }),
+    ),
     format: Type.Union([Type.Literal('raw'), Type.Literal('qcow2')]),
-    shared: Type.Boolean({ default: false, description: 'The same image is seen by every host, so it need not move' }),
+    shared: Type.Boolean({ default: false, description: 'The same disk is seen by every host, so it need not move' }),
   },
   { additionalProperties: false },
 );
+export const Disk = Type.Unsafe<Disk>(DiskSchema);
+
+export const isPoolDisk = (disk: Disk): disk is PoolDisk => disk.pool !== undefined;
+
+/** For messages: its path, or its name and pool. */
+export const diskWords = (disk: Disk): string => (isPoolDisk(disk) ? `${disk.name} in pool ${disk.pool}` : disk.path);
+
+/** What is wrong with disks that their schema lets pass, in words; undefined where nothing is. */
+export function disksFault(disks: readonly Disk[]): string | undefined {
+  const names = new Set<string>();
+  for (const [index, disk] of disks.entries()) {
+    const fault = isPoolDisk(disk) ? poolDiskFault(disk) : pathDiskFault(disk);
+    if (fault !== undefined) return `disks.${index} ${fault}`;
+    if (!isPoolDisk(disk)) continue;
+    if (names.has(disk.name)) return `disks.${index} has the name of another disk, ${disk.name}`;
+    names.add(disk.name);
+  }
+  return undefined;
+}
+
+// What comes over the wire has the schema's shape, and the types only when these have found nothing.
+type Unchecked = Static<typeof DiskSchema>;
+
+function pathDiskFault(disk: Unchecked): string | undefined {
+  if (disk.path === undefined) return 'needs a path, or a pool and a name';
+  const forPools = (['name', 'sizeMiB', 'image', 'clone'] as const).filter((key) => disk[key] !== undefined);
+  return forPools.length > 0 ? `has a path: ${forPools.join(', ')} belong to disks in a pool` : undefined;
+}
+
+function poolDiskFault(disk: Unchecked): string | undefined {
+  if (disk.path !== undefined) return 'has both a path and a pool; it takes one of them';
+  if (disk.name === undefined) return 'is in a pool and needs a name';
+  if (disk.image === undefined && disk.sizeMiB === undefined) return `(${disk.name}) needs sizeMiB, or an image`;
+  if (disk.clone && disk.image === undefined) return `(${disk.name}) is a clone and needs an image`;
+  return disk.clone && disk.format !== 'qcow2' ? `(${disk.name}) is a clone: that takes format qcow2` : undefined;
+}
+
+/** For cloud-init (its NoCloud data source): files of a small read-only volume that the VM has beside its disks. */
+export const Seed = Type.Object(
+  {
+    userData: Type.String({ maxLength: 16_384, description: 'The file user-data, such as "#cloud-config" and what follows' }),
+    metaData: Type.Optional(
+      Type.String({ maxLength: 16_384, description: "The file meta-data; left out: the VM's name as instance-id and local-hostname" }),
+    ),
+    networkConfig: Type.Optional(Type.String({ maxLength: 16_384, description: 'The file network-config; left out: there is none' })),
+  },
+  { additionalProperties: false },
+);
+export type Seed = Static<typeof Seed>;
 
 /** Boot a kernel directly, with files of the host. Without it the VM boots from its first disk. */
 export const KernelBoot = Type.Object(
@@ -50,6 +140,7 @@ export const VmDefinition = Type.Object(
     kernelBoot: Type.Optional(KernelBoot),
     disks: Type.Array(Disk, { default: [], maxItems: 16 }),
     nics: Type.Array(Nic, { default: [], maxItems: 8 }),
+    seed: Type.Optional(Seed),
     /** Left out: the cluster's default. */
     encryption: Type.Optional(EncryptionMode),
   },
@@ -84,6 +175,24 @@ export const VmStats = Type.Object({
 });
 export type VmStats = Static<typeof VmStats>;
 
+/** A disk as its host has it: in the order of the definition's. */
+export const DiskUse = Type.Object({
+  /** The host's path of its file. */
+  path: Type.String(),
+  /** As the guest sees it. Missing where the file is not there. */
+  sizeBytes: Type.Optional(Bytes),
+  /** What it really takes of its host's storage. Missing where the file is not there. */
+  allocatedBytes: Type.Optional(Bytes),
+});
+export type DiskUse = Static<typeof DiskUse>;
+
+/** What became of the disks that a removed VM had in pools: the host's paths. */
+export const VmRemoval = Type.Object({
+  removedDisks: Type.Optional(Type.Array(Type.String())),
+  keptDisks: Type.Optional(Type.Array(Type.String())),
+});
+export type VmRemoval = Static<typeof VmRemoval>;
+
 /** A VM as its host's agent reports it. */
 export const AgentVm = Type.Object({
   definition: VmDefinition,
@@ -94,6 +203,7 @@ export const AgentVm = Type.Object({
   log: Type.String(),
   migration: Type.Optional(Type.String()),
   stats: Type.Optional(VmStats),
+  disks: Type.Optional(Type.Array(DiskUse)),
   /** A QEMU that sealift did not start: seen, not moved, not touched. */
   adopted: Type.Optional(Type.Boolean()),
   /** Why it cannot be moved whatever the destination, each in words. */
@@ -115,6 +225,7 @@ export const Vm = Type.Object({
   encryption: Type.Object({ mode: EncryptionMode, from: Type.Union([Type.Literal('vm'), Type.Literal('cluster')]) }),
   createdAt: Timestamp,
   stats: Type.Optional(VmStats),
+  disks: Type.Optional(Type.Array(DiskUse)),
   migration: Type.Optional(Type.String({ description: 'The migration that is moving it now' })),
   /** Every host that has it; two while it moves. */
   found: Type.Array(Sighting),

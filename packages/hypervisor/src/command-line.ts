@@ -8,8 +8,9 @@ import { HypervisorError } from './error.ts';
 const RNG_SLOT = 0x2;
 const FIRST_NIC_SLOT = 0x3;
 const FIRST_DISK_SLOT = 0xb;
+const SEED_SLOT = 0x1b;
 const MAX_NICS = FIRST_DISK_SLOT - FIRST_NIC_SLOT;
-const MAX_DISKS = 16;
+const MAX_DISKS = SEED_SLOT - FIRST_DISK_SLOT;
 
 /**
  * Under TCG a VM gets 8 KiB more than asked for, so that its RAM is no multiple of 256 KiB. QEMU before 9.0 reads the dirty bitmap of a RAM block of such a
@@ -22,7 +23,7 @@ const memorySize = (memoryMiB: number, accel: LaunchOptions['accel']): string =>
 
 /**
  * QEMU's arguments (without the program itself) for a VM. Everything that is not written here stays out: `-nodefaults`.
- * The guest-visible part depends on the definition alone, never on paths or options, so that source and destination agree.
+ * The guest-visible part depends on the definition, and on whether there is a seed, never on paths or other options, so that source and destination agree.
  * @throws HypervisorError `definition`, naming what cannot be expressed
  */
 export function commandLine(vm: VmDefinition, paths: RuntimePaths, options: LaunchOptions): string[] {
@@ -91,6 +92,16 @@ export function commandLine(vm: VmDefinition, paths: RuntimePaths, options: Laun
       list('virtio-blk-pci', { drive: `disk${i}`, id: `virtio-disk${i}`, addr: hex(FIRST_DISK_SLOT + i), bootindex: String(i) }),
     );
   });
+  if (options.seed !== undefined) {
+    argv.push(
+      '-blockdev',
+      list('driver=file', { 'node-name': 'seed-file', filename: options.seed, 'read-only': 'on' }),
+      '-blockdev',
+      list('driver=raw', { 'node-name': 'seed', file: 'seed-file', 'read-only': 'on' }),
+      '-device',
+      list('virtio-blk-pci', { drive: 'seed', id: 'virtio-seed', addr: hex(SEED_SLOT) }),
+    );
+  }
   if (options.incoming) argv.push('-incoming', 'defer');
   if (options.paused) argv.push('-S');
   return argv;
@@ -149,6 +160,7 @@ function check(vm: VmDefinition, paths: RuntimePaths, options: LaunchOptions): v
     path('the disk', disk.path);
     shape("the disk's format", disk.format, /^(raw|qcow2)$/);
   }
+  if (options.seed !== undefined) path('the seed', options.seed);
   if (vm.nics.length > MAX_NICS) refuse('the number of NICs', String(vm.nics.length), `there is room for ${MAX_NICS}`);
   for (const nic of vm.nics) shape('the MAC address', nic.mac, MAC);
   if (options.tapNames.length !== vm.nics.length) {

@@ -1,4 +1,4 @@
-/** What QEMU must know of a virtual machine: a structural part of the API's VmDefinition, so that one of those can be handed over as it is. */
+/** What QEMU must know of a virtual machine: a structural part of the API's VmDefinition, but for disks, which here are files of the host. */
 export interface VmDefinition {
   readonly name: string;
   readonly memoryMiB: number;
@@ -57,4 +57,6 @@ export interface LaunchOptions {
   readonly paused: boolean;
   /** Touch all of the guest's memory at start. A destination then does not pay for each page's first touch while it arrives. Default: no. */
   readonly preallocate?: boolean;
+  /** A raw volume that the guest can only read, beside the disks. */
+  readonly seed?: string;
 }

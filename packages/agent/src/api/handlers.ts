@@ -1,11 +1,12 @@
 /** What each route of the agent's API does. */
 import { type agentApi, type MigrationSpec, SealiftError } from '@sealift/contract';
 import type { AgentHost, Attempts } from '../attempts.ts';
+import type { Images } from '../disks/images.ts';
 import { type HostReporter, noSealReason } from '../host-report.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { Handlers } from './server.ts';
 
-export function createHandlers(host: AgentHost, attempts: Attempts, reporter: HostReporter): Handlers<typeof agentApi> {
+export function createHandlers(host: AgentHost, attempts: Attempts, reporter: HostReporter, images: Images): Handlers<typeof agentApi> {
   const { vms } = host;
   const { adopted } = reporter;
   const order = async (name: string, act: (name: string) => Promise<Vm>) => {
@@ -22,23 +23,32 @@ export function createHandlers(host: AgentHost, attempts: Attempts, reporter: Ho
 
     defineVm: async ({ body }) => {
       adopted.requireFree(body.name);
-      return reporter.vm(await vms.define(body));
+      return reporter.newVm(await vms.define(body));
     },
     getVm: async ({ params }) => adopted.find(params.vm) ?? reporter.vm(vms.vm(params.vm)),
     startVm: ({ params }) => order(params.vm, (name) => vms.start(name)),
     stopVm: ({ params, body }) => order(params.vm, (name) => vms.stop(name, body.force)),
-    changeVm: ({ params, body }) => order(params.vm, (name) => vms.change(name, body)),
+    changeVm: async ({ params, body }) => {
+      adopted.requireOurs(params.vm);
+      return reporter.newVm(await vms.change(params.vm, body));
+    },
     resetVm: ({ params }) => order(params.vm, (name) => vms.reset(name)),
     suspendVm: ({ params }) => order(params.vm, (name) => vms.suspend(name)),
     resumeVm: ({ params }) => order(params.vm, (name) => vms.resume(name)),
-    removeVm: async ({ params }) => {
+    removeVm: async ({ params, query }) => {
       adopted.requireOurs(params.vm);
-      await vms.remove(params.vm);
-      return {};
+      return vms.remove(params.vm, query?.keepDisks);
     },
     consoleOfVm: async ({ params }) => {
       adopted.requireOurs(params.vm);
       return vms.console(params.vm);
+    },
+
+    listImages: () => images.list(),
+    importImage: ({ body }) => images.import(body),
+    removeImage: async ({ params }) => {
+      await images.remove(params.pool, params.image);
+      return {};
     },
 
     offerKey: ({ body }) => attempts.offerKey(body),

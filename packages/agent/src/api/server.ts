@@ -6,6 +6,7 @@ import websocket from '@fastify/websocket';
 import { type Api, agentApi, type Input, type Output, type Route, SealiftError } from '@sealift/contract';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
+import { Convert } from 'typebox/value';
 import { type Certificates, isAgents, managerName, names } from '../certificates.ts';
 import { joinConsole } from './console.ts';
 import { toSealiftError } from './errors.ts';
@@ -76,9 +77,13 @@ export async function createServer(handlers: Handlers<typeof agentApi>, certific
 type AnyHandler = (input: unknown, signal?: AbortSignal) => unknown;
 
 function addRoute(scope: FastifyInstance, route: Route, handler: AnyHandler, log: Logger): void {
-  const schema = { ...(route.params && { params: route.params }), ...(route.body && { body: route.body }) };
+  const schema = {
+    ...(route.params && { params: route.params }),
+    ...(route.query && { querystring: route.query }),
+    ...(route.body && { body: route.body }),
+  };
   const { method, path: url } = route;
-  const inputOf = (request: FastifyRequest) => ({ params: request.params, body: request.body });
+  const inputOf = (request: FastifyRequest) => ({ params: request.params, query: request.query, body: request.body });
   if (route.stream === 'socket') {
     const sockets = new WeakMap<FastifyRequest, Socket>();
     scope.route({
@@ -116,6 +121,9 @@ function addRoute(scope: FastifyInstance, route: Route, handler: AnyHandler, log
       method,
       url,
       schema: { ...schema, response: { [route.status]: route.response } },
+      preValidation: async (request) => {
+        if (route.query) request.query = Convert(route.query, request.query); // in a URL everything is a string
+      },
       handler: async (request, reply) => {
         const answer = await handler(inputOf(request));
         return reply.status(route.status).send(answer);

@@ -14,6 +14,7 @@ import { killQemu, probeQemu, QmpClient } from '@sealift/hypervisor';
 import { createHandlers } from '../api/handlers.ts';
 import type { Handlers } from '../api/server.ts';
 import type { AgentHost } from '../attempts.ts';
+import { Images } from '../disks/images.ts';
 import { HostReporter, readCpuFacts } from '../host-report.ts';
 import { createLog } from '../log.ts';
 import { FakeAttempts } from '../testing/attempts.ts';
@@ -86,7 +87,7 @@ async function agentOf(adopted: AdoptedVms, rest: { noSeal?: boolean; watch?: Vm
   const observed = { load: rest.load ?? new HostLoad(['127.0.0.1']), watch: rest.watch ?? new VmWatch(vms), adopted };
   const qemu = { capabilities: await probeQemu(), accel: 'tcg' } as const;
   const reporter = new HostReporter(host, attempts, observed, { qemu, cpu: await readCpuFacts(), version: '0.0.0-test' });
-  return createHandlers(host, attempts, reporter);
+  return createHandlers(host, attempts, reporter, new Images(vms.disks, () => [], log));
 }
 
 test('somebody else’s QEMU is seen with its shape and what ties it down; no order passes, and it stays as it is', async () => {

@@ -17,6 +17,8 @@ export const VmRecord = Type.Object(
     crashed: Type.Optional(Type.String()),
     /** It is being removed: what is left of it goes at the next start of the agent, and it is never run again. */
     leaving: Type.Optional(Type.Literal(true)),
+    /** Its disks in pools are removed with it: somebody has ordered its removal, it has not merely gone to another host. */
+    disksToo: Type.Optional(Type.Literal(true)),
   },
   { additionalProperties: false },
 );

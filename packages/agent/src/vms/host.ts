@@ -1,16 +1,19 @@
 /** The VMs of this host: what may be ordered of them, and what migrations need. */
-import { access } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
-import { SealiftError, type VmDefinition } from '@sealift/contract';
+import type { Socket } from 'node:net';
+import { disksFault, diskWords, isPoolDisk, SealiftError, type VmDefinition, type VmRemoval } from '@sealift/contract';
 import { checkSocketPath, findQemu } from '@sealift/hypervisor';
 import type { Logger } from 'pino';
+import { Disks } from '../disks/disks.ts';
+import { Pools } from '../disks/pools.ts';
 import { Undo } from '../undo.ts';
+import { Consoles } from './consoles.ts';
+import { clearUp } from './crash.ts';
 import { loadRecords, removeRecord, saveRecord, type VmRecord } from './definitions.ts';
 import { QemuLink } from './link.ts';
 import { HostMemory, type MemoryFacts } from './memory.ts';
 import { changeDefinition, resetVm, resumeVm, suspendVm } from './orders.ts';
 import { vmPaths } from './paths.ts';
-import { askToPowerOff, lastWords, type PowerContext, powerOff, powerOn, type QemuSetup, removeHostResources, runFirst } from './power.ts';
+import { askToPowerOff, lastWords, type PowerContext, powerOff, powerOn, type QemuSetup, runFirst } from './power.ts';
 import { Turns } from './turns.ts';
 import { Vm } from './vm.ts';
 
@@ -22,18 +25,21 @@ export interface VmHostOptions {
   readonly memoryMiB: number | undefined;
   /** How long a guest has to power off when asked. */
   readonly powerdownMs?: number;
+  /** Missing: this host has no pool. */
+  readonly pools?: Pools;
   readonly log: Logger;
 }
 
 const defaultPowerdownMs = 60_000;
 
 export class VmHost {
+  readonly disks: Disks;
   readonly #options: VmHostOptions;
   readonly #log: Logger;
   readonly #vms = new Map<string, Vm>();
   readonly #memory: HostMemory;
   readonly #context: PowerContext;
-  readonly #consoles = new Set<string>();
+  readonly #consoles = new Consoles();
   /** Polite stops that are under way or wait for their turn, each with what cuts it short. */
   readonly #stopping = new Map<AbortController, Vm>();
   #closed = false;
@@ -41,6 +47,7 @@ export class VmHost {
   private constructor(options: VmHostOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.disks = new Disks(options.pools ?? new Pools('this host', []));
     this.#memory = new HostMemory(options.memoryMiB, () =>
       this.list().flatMap((vm) => (vm.reserved ? [{ bytes: vm.memoryBytes, pid: vm.pid }] : [])),
     );
@@ -49,6 +56,7 @@ export class VmHost {
       memory: this.#memory,
       room: new Turns(),
       owner: options.run,
+      disks: this.disks,
       log: options.log,
       poweredOff: (vm) => this.#settle(vm),
     };
@@ -58,6 +66,11 @@ export class VmHost {
   static async open(options: VmHostOptions): Promise<VmHost> {
     const host = new VmHost(options);
     for (const record of await loadRecords(options.state)) host.#add(record);
+    const own = host.list().filter((vm) => !vm.moving);
+    const halves = await host.disks.pools.recover(
+      own.map(({ name, definition }) => ({ name, disks: definition.disks.filter(isPoolDisk) })),
+    );
+    if (halves.length > 0) host.#log.warn({ files: halves }, 'removed disks and images that an earlier agent had half made');
     await Promise.all(host.list().map((vm) => host.#reattach(vm)));
     return host;
   }
@@ -65,6 +78,7 @@ export class VmHost {
   /** Lets go of every QEMU; they run on. */
   close(): void {
     this.#closed = true;
+    this.disks.close();
     for (const stopping of this.#stopping.keys()) stopping.abort();
     for (const vm of this.#vms.values()) vm.link?.close();
   }
@@ -93,12 +107,18 @@ export class VmHost {
     return this.#context.room.take(action);
   }
 
-  /** @throws SealiftError `already_exists` */
+  /** Makes the disks that it has in pools as well. @throws SealiftError `already_exists`, and as {@link Disks.change}; nothing of it is left then */
   async define(definition: VmDefinition): Promise<Vm> {
+    requireSound(definition);
     const vm = this.#claim({ definition });
     return vm.order(async () => {
       try {
-        await saveRecord(vm.paths, vm.record);
+        await Undo.around(this.#log, (undo) =>
+          this.disks.change(vm.name, [], definition.disks, undo, async () => {
+            undo.push(`forget ${vm.name}`, () => removeRecord(vm.paths));
+            await saveRecord(vm.paths, vm.record);
+          }),
+        );
         return vm;
       } catch (error) {
         this.#vms.delete(vm.name);
@@ -113,6 +133,7 @@ export class VmHost {
     await vm.order(async () => {
       this.#requireOurs(vm);
       if (vm.link) throw new SealiftError('wrong_state', `${name} is ${vm.state}: it cannot be started`);
+      if (vm.record.leaving) throw new SealiftError('wrong_state', `${name} is half removed: remove it again`);
       if (vm.crashed !== undefined) {
         const { crashed: _, ...record } = vm.record;
         await saveRecord(vm.paths, record);
@@ -153,7 +174,8 @@ export class VmHost {
 
   /** See {@link changeDefinition}. */
   change(name: string, definition: VmDefinition): Promise<Vm> {
-    return this.#order(name, (vm) => changeDefinition(vm, definition));
+    requireSound(definition);
+    return this.#order(name, (vm) => Undo.around(this.#log, (undo) => changeDefinition(vm, definition, this.disks, undo)));
   }
 
   /** See {@link resetVm}. */
@@ -171,13 +193,19 @@ export class VmHost {
     return this.#order(name, resumeVm);
   }
 
-  /** Forgets a VM that does not run; its disks stay. @throws SealiftError `wrong_state`, `migrating` */
-  async remove(name: string): Promise<void> {
+  /**
+   * Forgets a VM that does not run, and removes the disks that it has in pools. What it has by a path stays.
+   * @throws SealiftError `wrong_state`, `migrating`; `internal` where a disk cannot be removed: then it is not forgotten
+   */
+  async remove(name: string, keepDisks = false): Promise<VmRemoval> {
     const vm = this.vm(name);
-    await vm.order(async () => {
+    return vm.order(async () => {
       this.#requireOurs(vm);
       if (vm.link) throw new SealiftError('wrong_state', `${name} is ${vm.state}; stop it first`);
-      await this.#forget(vm, 'quit');
+      const files = this.disks.files(name, vm.definition.disks.filter(isPoolDisk));
+      if (files.length > 0 && !keepDisks) vm.record = { ...vm.record, disksToo: true };
+      const removedDisks = await this.#forget(vm, 'quit');
+      return files.length === 0 ? {} : keepDisks ? { keptDisks: files } : { removedDisks };
     });
   }
 
@@ -189,6 +217,8 @@ export class VmHost {
     definition: VmDefinition,
     options: { migration: string; preallocate?: boolean; signal?: AbortSignal },
   ): Promise<Vm> {
+    requireSound(definition);
+    requireShared(definition);
     const vm = this.#claim({ definition, incoming: options.migration });
     await vm.turns.take(() =>
       Undo.around(this.#log, async (undo) => {
@@ -235,28 +265,9 @@ export class VmHost {
     return this.#leave(vm, 'quit');
   }
 
-  /**
-   * A connection to the VM's serial port, which takes one at a time.
-   * @throws SealiftError `wrong_state` where it has no QEMU or the console is in use
-   */
-  async console(name: string): Promise<Socket> {
-    const vm = this.vm(name);
-    if (!vm.link)
-      throw new SealiftError('wrong_state', `${name} is ${vm.state}: it has no console; its last output is in ${vm.paths.serialLog}`);
-    if (this.#consoles.has(name)) {
-      throw new SealiftError('wrong_state', `${name}'s console is in use; it serves one at a time: close the other one first`);
-    }
-    this.#consoles.add(name);
-    const socket = connect(vm.paths.serialSocket);
-    socket.once('close', () => this.#consoles.delete(name));
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    socket.once('connect', resolve).once('error', reject);
-    try {
-      await promise;
-    } catch (cause) {
-      throw new SealiftError('hypervisor', `${name}'s console does not answer`, { cause });
-    }
-    return socket;
+  /** See {@link Consoles.open}. */
+  console(name: string): Promise<Socket> {
+    return this.#consoles.open(this.vm(name));
   }
 
   /** The name is taken from here on, or refused. @throws SealiftError `already_exists`; HypervisorError `definition` where its sockets' paths would be too long */
@@ -305,7 +316,7 @@ export class VmHost {
     const process = await findQemu(vm.paths.pidfile, vm.paths.qmpSocket);
     if (!process) {
       if (vm.moving) return; // for the migration's code to decide on
-      return vm.turns.take(() => this.#clearUp(vm, 'while no agent was there'));
+      return vm.turns.take(() => clearUp(vm, 'while no agent was there', this.#log));
     }
     vm.link = new QemuLink({ process }, { paths: vm.paths, log: this.#log, poweredOff: () => this.#settle(vm) });
     await vm.link.reach();
@@ -322,7 +333,7 @@ export class VmHost {
     vm.turns
       .take(async () => {
         if (this.#closed || vm.moving || this.#vms.get(vm.name) !== vm) return;
-        if (!vm.link || vm.link.gone) await this.#clearUp(vm, 'unexpectedly');
+        if (!vm.link || vm.link.gone) await clearUp(vm, 'unexpectedly', this.#log);
         else {
           await vm.link.refresh();
           if (vm.link.runState !== 'shutdown' || vm.moving) return;
@@ -333,58 +344,44 @@ export class VmHost {
       .catch((error: unknown) => this.#log.error({ err: error, vm: vm.name }, 'could not clear up after a VM'));
   }
 
-  /** QEMU is gone and nobody asked it to: says so, and removes what it had of the host. Nothing happens to a VM that had none. */
-  async #clearUp(vm: Vm, when: string): Promise<void> {
-    const ran = vm.link !== undefined || (await this.#leftTraces(vm));
-    const ended = `QEMU ended ${when}; see ${vm.paths.qemuLog}`;
-    if (ran) vm.crashing = ended;
-    vm.link?.close();
-    vm.link = undefined;
-    try {
-      if (ran) await this.#recordCrash(vm, ended);
-    } finally {
-      vm.crashing = undefined;
-      await removeHostResources(vm);
-    }
-  }
-
-  async #recordCrash(vm: Vm, ended: string): Promise<void> {
-    const words = await lastWords(vm);
-    const crashed = `${ended}${words && ` (${words})`}`;
-    this.#log.error({ vm: vm.name, said: words }, ended);
-    const record: VmRecord = { ...vm.record, crashed };
-    try {
-      await saveRecord(vm.paths, record);
-    } finally {
-      // After the disk, so that an agent that takes over at once says the same; and even where the disk took nothing.
-      vm.record = record;
-    }
-  }
-
-  /** Was there a QEMU? Run files go with their QEMU in an orderly end, and with the host. */
-  #leftTraces(vm: Vm): Promise<boolean> {
-    return access(vm.paths.runDirectory).then(
-      () => true,
-      () => false,
-    );
-  }
-
   #leave(vm: Vm, how: 'quit' | 'kill'): Promise<void> {
     return vm.turns.take(async () => {
       if (this.#vms.get(vm.name) === vm) await this.#forget(vm, how);
     });
   }
 
-  /** Removes everything of a VM. The mark comes first, so that an agent that is killed half-way never takes what is left for a VM to start. */
-  async #forget(vm: Vm, how: 'quit' | 'kill'): Promise<void> {
+  /**
+   * Removes everything of a VM; its disks in pools where its record says so. The mark comes first, so that an agent that is killed half-way never
+   * takes what is left for a VM to start.
+   * @returns the disks that were removed
+   */
+  async #forget(vm: Vm, how: 'quit' | 'kill'): Promise<string[]> {
     vm.record = { ...vm.record, leaving: true };
     await saveRecord(vm.paths, vm.record).catch((error: unknown) => {
       this.#log.warn({ err: error, vm: vm.name }, 'could not mark the definition before its removal; removing it all the same');
     });
     await powerOff(vm, how, this.#log);
     const words = await lastWords(vm);
+    const removed = vm.record.disksToo ? await this.disks.remove(vm.name, vm.definition.disks) : [];
     await removeRecord(vm.paths);
     this.#vms.delete(vm.name);
-    this.#log.info({ vm: vm.name, qemuSaid: words }, 'VM removed from this host');
+    this.#log.info({ vm: vm.name, qemuSaid: words, ...(removed.length > 0 && { removed }) }, 'VM removed from this host');
+    return removed;
   }
+}
+
+/** @throws SealiftError `invalid_request` */
+function requireSound({ name, disks }: VmDefinition): void {
+  const fault = disksFault(disks);
+  if (fault !== undefined) throw new SealiftError('invalid_request', `the definition of ${name} is not right: ${fault}`);
+}
+
+/** @throws SealiftError `incompatible`: nobody brings a disk that only the source has */
+function requireShared({ name, disks }: VmDefinition): void {
+  const local = disks.filter(isPoolDisk).find(({ shared }) => !shared);
+  if (!local) return;
+  throw new SealiftError(
+    'incompatible',
+    `${name} cannot come here: its disk ${diskWords(local)} is not shared, and disks are not moved yet`,
+  );
 }

@@ -2,14 +2,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import { SealiftError, type VmDefinition } from '@sealift/contract';
 import { cont, queryRunState, reset, stop } from '@sealift/hypervisor';
+import type { Disks } from '../disks/disks.ts';
+import type { Undo } from '../undo.ts';
 import { saveRecord } from './definitions.ts';
 import type { Vm } from './vm.ts';
 
 /**
- * Another definition. All of it while the VM is off; while it has a QEMU, only what QEMU does not come to know.
+ * Another definition. All of it while the VM is off; while it has a QEMU, only what QEMU does not come to know. Disks that it has in pools only now are made;
+ * files of those that it has no more are left.
  * @throws SealiftError `invalid_request` for another name; `wrong_state`, naming the fields that need the VM to be off
  */
-export async function changeDefinition(vm: Vm, definition: VmDefinition): Promise<void> {
+export async function changeDefinition(vm: Vm, definition: VmDefinition, disks: Disks, undo: Undo): Promise<void> {
   if (definition.name !== vm.name) {
     throw new SealiftError('invalid_request', `a VM keeps its name: the definition for ${vm.name} names ${definition.name}`);
   }
@@ -23,8 +26,12 @@ export async function changeDefinition(vm: Vm, definition: VmDefinition): Promis
       { details: { fields: needOff } },
     );
   }
-  const record = { ...vm.record, definition };
-  await saveRecord(vm.paths, record);
+  const before = vm.record;
+  const record = { ...before, definition };
+  await disks.change(vm.name, before.definition.disks, definition.disks, undo, async () => {
+    undo.push(`give ${vm.name} its old definition back`, () => saveRecord(vm.paths, before));
+    await saveRecord(vm.paths, record);
+  });
   vm.record = record;
 }
 

@@ -5,10 +5,11 @@ import type { RuntimePaths } from '@sealift/hypervisor';
 export interface VmPaths extends RuntimePaths {
   /** Survives a reboot of the host: definition, logs. */
   readonly stateDirectory: string;
-  /** There while QEMU runs: sockets and the pidfile. */
+  /** There while QEMU runs: sockets, the pidfile, and the seed for cloud-init. */
   readonly runDirectory: string;
   readonly definition: string;
   readonly qemuLog: string;
+  readonly seed: string;
 }
 
 export function vmPaths(state: string, run: string, vm: string): VmPaths {
@@ -24,5 +25,6 @@ export function vmPaths(state: string, run: string, vm: string): VmPaths {
     spareQmpSocket: join(runDirectory, 'qmp-spare.sock'),
     serialSocket: join(runDirectory, 'serial.sock'),
     pidfile: join(runDirectory, 'pid'),
+    seed: join(runDirectory, 'seed.img'),
   };
 }

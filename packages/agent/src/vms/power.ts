@@ -1,5 +1,5 @@
 /** Starting and ending a VM's QEMU, with everything of the host that it needs: memory, taps, files. */
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SealiftError } from '@sealift/contract';
 import {
@@ -15,6 +15,8 @@ import {
   untilGone,
 } from '@sealift/hypervisor';
 import type { Logger } from 'pino';
+import type { Disks } from '../disks/disks.ts';
+import { seedOf } from '../disks/seed.ts';
 import type { Undo } from '../undo.ts';
 import { QemuLink } from './link.ts';
 import type { HostMemory } from './memory.ts';
@@ -35,6 +37,7 @@ export interface PowerContext {
   readonly room: Turns;
   /** The agent's run directory: whose the taps are. */
   readonly owner: string;
+  readonly disks: Disks;
   readonly log: Logger;
   readonly poweredOff: (vm: Vm) => void;
 }
@@ -84,7 +87,12 @@ export async function powerOn(vm: Vm, how: PowerOn, context: PowerContext, undo:
     tapNames.push(name);
   }
 
-  const argv = commandLine(definition, paths, { ...how, accel: context.qemu.accel, tapNames, paused: true });
+  const seed = seedOf(definition);
+  if (seed) await writeFile(paths.seed, seed, { mode: 0o600 });
+  const files = context.disks.files(vm.name, definition.disks);
+  const disks = definition.disks.map(({ format, shared }, index) => ({ path: files[index] ?? '', format, shared })); // a file for each
+  const options = { ...how, ...(seed && { seed: paths.seed }), accel: context.qemu.accel, tapNames, paused: true };
+  const argv = commandLine({ ...definition, disks }, paths, options);
   const running = await launchQemu({
     binary: context.qemu.binary,
     argv,

@@ -13,6 +13,9 @@ const reportTimeoutMs = 5_000;
 const silenceMs = 45_000;
 /** Starting QEMU with gigabytes to set up takes its time; a dead host is noticed by the poller long before. */
 const answerMs = 180_000;
+/** Disks are made before a definition is answered: copying an image takes as long as it takes. */
+const copyMs = 3_600_000;
+const copying = /^(POST \/v1\/(vms|images)|PUT \/v1\/vms\/[^/]+)$/;
 
 export class AgentLink {
   readonly host: string;
@@ -21,6 +24,7 @@ export class AgentLink {
   readonly #identity: Identity;
   readonly #pin: Pin;
   readonly #dispatcher: Agent;
+  readonly #patient: Agent;
 
   /** @param keyHash of the host's key where it is known; else the first connection's counts */
   constructor(host: string, endpoint: string, identity: Identity, keyHash?: string) {
@@ -29,6 +33,7 @@ export class AgentLink {
     this.#identity = identity;
     this.#pin = new Pin(keyHash);
     this.#dispatcher = new Agent({ connect: this.#connector(), headersTimeout: answerMs, bodyTimeout: silenceMs });
+    this.#patient = new Agent({ connect: this.#connector(), headersTimeout: copyMs, bodyTimeout: silenceMs });
     this.client = createClient(agentApi, `https://${endpoint}`, this.#fetch, 'agent_unreachable');
   }
 
@@ -56,13 +61,14 @@ export class AgentLink {
   }
 
   async close(): Promise<void> {
-    await this.#dispatcher.destroy();
+    await Promise.all([this.#dispatcher.destroy(), this.#patient.destroy()]);
   }
 
   readonly #fetch: Fetch = async (url, init) => {
+    const dispatcher = copying.test(`${init.method} ${new URL(url).pathname}`) ? this.#patient : this.#dispatcher;
     try {
       // undici's Response is the one that Node's global type is made from; only the two packages' versions differ.
-      return (await fetch(url, { ...init, dispatcher: this.#dispatcher })) as unknown as Response;
+      return (await fetch(url, { ...init, dispatcher })) as unknown as Response;
     } catch (error) {
       if (init.signal?.aborted) throw error;
       throw unreachable(this.host, this.endpoint, error);

@@ -55,6 +55,10 @@ const ofInventory = ({ store, hosts, vms, version }: Services) =>
       return {};
     },
 
+    listImages: ({ params }) => hosts.get(params.host).link.client.listImages(),
+    importImage: ({ params, body }) => hosts.get(params.host).link.client.importImage({ body }),
+    removeImage: ({ params: { host, ...params } }) => hosts.get(host).link.client.removeImage({ params }),
+
     listVms: ({ query }) => vms.list(paged(query)),
     createVm: ({ body }) => vms.create(body.host, body.definition),
     getVm: ({ params }) => vms.get(params.vm),
@@ -64,10 +68,7 @@ const ofInventory = ({ store, hosts, vms, version }: Services) =>
     resetVm: ({ params }) => vms.reset(params.vm),
     suspendVm: ({ params }) => vms.suspend(params.vm),
     resumeVm: ({ params }) => vms.resume(params.vm),
-    removeVm: async ({ params }) => {
-      await vms.remove(params.vm);
-      return {};
-    },
+    removeVm: ({ params, query }) => vms.remove(params.vm, query?.keepDisks),
     consoleOfVm: ({ params }) => vms.console(params.vm),
   }) satisfies Partial<Handlers<typeof publicApi>>;
 

@@ -2,7 +2,7 @@
  * Where every VM of a host would go: one after another onto the snapshot as the moves before have changed it. The biggest are placed first,
  * while there is most room; they move last, when the host has least else to do.
  */
-import type { DrainOrder, DrainPlan, Move } from '@sealift/contract';
+import { type DrainOrder, type DrainPlan, diskWords, type Move } from '@sealift/contract';
 import { toLimits, toMultifdChannels } from '../migrations/spec/limits.ts';
 import { estimate, impactOf, isLive } from './demand.ts';
 import { type Choice, choiceOf, choicesOf, consider, neighboursOf, type Quest, toCandidate, whyChosen, whyNone } from './placement.ts';
@@ -123,7 +123,7 @@ function stayOf(quest: Quest, unit: readonly SnapshotVm[]): Stay {
 }
 
 function stoppedStays({ name, host, state, definition: { disks } }: SnapshotVm): Stay {
-  const local = disks.filter((disk) => !disk.shared).map((disk) => disk.path);
+  const local = disks.filter((disk) => !disk.shared).map(diskWords);
   const where =
     local.length > 0
       ? `its disk${local.length > 1 ? 's' : ''} ${local.join(', ')} can be read on host ${host} only`

@@ -20,6 +20,7 @@ import {
 import type { Handlers } from '../api/serve.ts';
 import { contextOf } from '../migrations/spec/context.ts';
 import { FakeAttempt } from './fake-attempt.ts';
+import { FakePools } from './fake-pools.ts';
 import { adjustFake, resolveFake, settleFake, verdictOf } from './fake-settlement.ts';
 import { checkStatement, makeStatement, type Signer } from './statements.ts';
 import { type OfferedKey, offerKey, unwrapKey } from './unwrap.ts';
@@ -60,6 +61,7 @@ export class FakeHost {
   readonly traits: Traits = {};
   readonly vms = new Map<string, FakeVm>();
   readonly attempts = new Map<string, FakeAttempt>();
+  readonly pools = new FakePools();
   /** Each call of the API that was made, in order. */
   readonly calls: (keyof typeof agentApi)[] = [];
   /** Calls that fail before they do anything. */
@@ -110,6 +112,7 @@ export class FakeHost {
       canSeal: true,
       aesInstructions: true,
       cpu: { model: 'a pretended CPU', usable: ['qemu64', 'max'], missing: { host: ['kvm'] } },
+      pools: this.pools.all,
       vms: [...this.vms.keys()].map((vm) => this.#agentVm(vm)),
       ...traits,
     };
@@ -120,6 +123,7 @@ export class FakeHost {
       host: async () => this.report(),
       defineVm: async ({ body }) => {
         if (this.vms.has(body.name)) throw new SealiftError('already_exists', `this host has a VM ${body.name} already`);
+        this.pools.change(body, []);
         this.vms.set(body.name, { definition: body, state: 'stopped' });
         return this.#agentVm(body.name);
       },
@@ -140,9 +144,18 @@ export class FakeHost {
         this.#requireOn(params.vm);
         return this.#change(params.vm, ['running', 'paused'], 'running');
       },
-      removeVm: async ({ params }) => {
-        this.#change(params.vm, ['stopped', 'crashed'], 'stopped');
+      removeVm: async ({ params, query }) => {
+        const { definition } = this.#change(params.vm, ['stopped', 'crashed'], 'stopped');
+        const files = this.pools.filesOf(params.vm, definition.disks);
         this.vms.delete(params.vm);
+        if (query?.keepDisks) return files.length > 0 ? { keptDisks: files } : {};
+        this.pools.remove(files);
+        return files.length > 0 ? { removedDisks: files } : {};
+      },
+      listImages: async () => this.pools.images(),
+      importImage: async ({ body }) => this.pools.import(body),
+      removeImage: async ({ params }) => {
+        this.pools.removeImage(params.pool, params.image);
         return {};
       },
       consoleOfVm: async ({ params }) => {
@@ -241,6 +254,7 @@ export class FakeHost {
         throw new SealiftError('wrong_state', `${name} is ${vm.state}: only its encryption mode can change now`);
       }
     }
+    this.pools.change(definition, vm.definition.disks);
     vm.definition = definition;
     return this.#agentVm(name);
   }

@@ -1,7 +1,7 @@
 /** The VMs: which there are is the store's to say, how each is its host's. */
 import type { Duplex } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
-import { type AgentVm, SealiftError, type Vm, type VmDefinition } from '@sealift/contract';
+import { type AgentVm, SealiftError, type Vm, type VmDefinition, type VmRemoval } from '@sealift/contract';
 import type { Logger } from 'pino';
 import type { Hosts } from '../agents/hosts.ts';
 import type { AgentLink } from '../agents/link.ts';
@@ -162,23 +162,28 @@ export class Vms {
   }
 
   /** @throws SealiftError wrong_state while it runs */
-  async remove(name: string): Promise<void> {
+  async remove(name: string, keepDisks = false): Promise<VmRemoval> {
     const { host } = await this.#find(name);
-    return this.#tasks.run({ kind: 'remove', title: `remove VM ${name}`, subject: { vm: name, host } }, () => this.#remove(name));
+    const subject = { vm: name, host };
+    return this.#tasks.run({ kind: 'remove', title: `remove VM ${name}`, subject }, () => this.#remove(name, keepDisks));
   }
 
-  async #remove(name: string): Promise<void> {
+  async #remove(name: string, keepDisks: boolean): Promise<VmRemoval> {
     const vm = await this.#notMoving(name);
     const host = this.#hosts.get(vm.host);
     const here = (await host.ask()).vms.find((each) => each.definition.name === name);
     if (here && here.state !== 'stopped' && here.state !== 'crashed') {
       throw new SealiftError('wrong_state', `VM ${name} is ${here.state}; stop it first`, { details: { state: here.state } });
     }
-    if (here) await host.link.client.removeVm({ params: { vm: name } }).catch(unlessNotFound);
+    const order = { params: { vm: name }, ...(keepDisks && { query: { keepDisks } }) };
+    const removal = (here && (await host.link.client.removeVm(order).catch(unlessNotFound))) ?? {};
     await this.#store.removeVm(name);
-    this.#log.info({ vm: name, host: vm.host }, 'VM removed');
-    this.#events.publish({ type: 'vm.removed', subject: { vm: name, host: vm.host }, message: `VM ${name} was removed; its disks stay` });
+    this.#log.info({ vm: name, host: vm.host, ...removal }, 'VM removed');
+    const { removedDisks = [] } = removal;
+    const disks = removedDisks.length > 0 ? `and with it its disks ${removedDisks.join(', ')} on host ${vm.host}` : 'its disks stay';
+    this.#events.publish({ type: 'vm.removed', subject: { vm: name, host: vm.host }, message: `VM ${name} was removed; ${disks}` });
     await host.refresh();
+    return removal;
   }
 
   async console(name: string): Promise<Duplex> {
@@ -260,8 +265,9 @@ export class Vms {
       const finding = this.#finding(stored, { hosts, migration, found: everywhere.get(stored.name) ?? [] });
       const { name, host, definition, createdAt } = stored;
       const { state, found, problem } = finding;
-      const stats = reports.get(host)?.vms.find((each) => each.definition.name === name)?.stats;
-      const more = { ...(migration && { migration: migration.id }), ...(problem !== undefined && { problem }), ...(stats && { stats }) };
+      const { stats, disks } = reports.get(host)?.vms.find((each) => each.definition.name === name) ?? {};
+      const use = { ...(stats && { stats }), ...(disks && { disks }) };
+      const more = { ...(migration && { migration: migration.id }), ...(problem !== undefined && { problem }), ...use };
       const encryption = effectiveEncryption(definition, modes.get(this.#hosts.find(host)?.cluster ?? 'default') ?? 'opportunistic');
       return { vm: { name, host, state, definition, encryption, createdAt, found, ...more }, finding };
     });
@@ -295,6 +301,6 @@ async function define({ client }: AgentLink, definition: VmDefinition): Promise<
   }
 }
 
-function unlessNotFound(error: unknown): void {
+function unlessNotFound(error: unknown): undefined {
   if (!(error instanceof SealiftError && error.code === 'not_found')) throw error;
 }

@@ -7,6 +7,7 @@ import { isOlder } from './qemu.ts';
 
 const qemu: HostReport['qemu'] = { version: '7.2.22', machines: ['pc-q35-7.2'], accel: 'kvm', capabilities: ['multifd'] };
 const nic = (bridge: string) => ({ bridge, mac: '52:54:00:00:00:01' });
+const poolDisk = (shared: boolean) => ({ pool: 'fast', name: 'data', sizeMiB: 64, format: 'qcow2' as const, shared });
 const disk = (shared: boolean) => ({ path: '/srv/redis.qcow2', format: 'qcow2' as const, shared });
 const moving = (vm: string, from: string, to: string) => ({ id: `of-${vm}`, vm, from, to, phase: 'copying' as const });
 
@@ -118,6 +119,18 @@ const cases: readonly Case[] = [
     verdict: 'fail',
     says: /only its host sees, \/srv\/redis.*later version/,
     vm: { definition: { disks: [disk(false)] } },
+  },
+  {
+    check: 'disks',
+    verdict: 'fail',
+    says: /only its host sees, data in pool fast.*later version/,
+    vm: { definition: { disks: [poolDisk(false)] } },
+  },
+  {
+    check: 'disks',
+    verdict: 'fail',
+    says: /bravo has no pool fast, and disk data in pool fast of VM redis is shared/,
+    vm: { definition: { disks: [poolDisk(true)] } },
   },
   {
     check: 'disks',
