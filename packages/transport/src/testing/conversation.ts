@@ -85,6 +85,8 @@ export class Conversation {
   }
 
   async #send(): Promise<void> {
+    // As an agent does: QEMU is told to migrate when every channel is there. A destination without its channel 0 hears of no end.
+    await this.#pair.source.confirmed;
     for (const [i, socket] of (await this.#pair.connectStreams(this.#there.length)).entries()) {
       this.#collect(socket, this.#arrivedBack);
       socket.end(this.#there[i] ?? Buffer.alloc(0));
@@ -100,8 +102,7 @@ export class Conversation {
 
   async #grant(): Promise<void> {
     const { source, sourceHeard } = this.#pair;
-    // Streams may end before channel 0 is there.
-    const [totals] = await Promise.all([source.localEnded, source.confirmed]).catch(() => []);
+    const totals = await source.localEnded.catch(() => undefined);
     if (!totals) return;
     source.grant({ runState: 'running', totals, diskWrites: [] });
     await sourceHeard.until(({ control }) => control.some(({ type }) => type === 'running'));
