@@ -40,7 +40,7 @@ const endToEnd = find('tests/**/*.test.ts');
  * a guest that gets the whole of a CPU.
  */
 const waiting =
-  /tests\/(agent-compliance|agent-restart|attack|cancel|chaos|in-doubt|journal|orphans|stalled|tunnel|wrong-input)\.test\.ts$/;
+  /tests\/(agent-compliance|agent-restart|attack|cancel|chaos|in-doubt|journal|modes|orphans|stalled|tunnel|wrong-input)\.test\.ts$/;
 
 const phases: Phase[] = [
   {
