@@ -2,8 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { AttemptReport, agentApi, Client, MigrationSpec, VmDefinition } from '@sealift/contract';
+import type { AttemptReport, agentApi, Client, Disk, MigrationSpec, VmDefinition } from '@sealift/contract';
 import { contextOf } from '../migrations/spec/context.ts';
 import { toLimits } from '../migrations/spec/limits.ts';
 import { wrapKey } from '../migrations/spec/wrap.ts';
@@ -69,6 +72,45 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
       await call().removeVm({ params });
       await assert.rejects(call().getVm({ params }), code('not_found'));
       assert.deepEqual((await call().host()).vms, []);
+    });
+
+    it('makes disks in pools together with a VM, of images too, and removes them with it', async () => {
+      const directory = await mkdtemp(join(tmpdir(), 'sealift-compliance-'));
+      try {
+        const [pool] = (await call().host()).pools ?? [];
+        assert.ok(pool && pool.available <= pool.total);
+        const path = join(directory, 'base.img');
+        await writeFile(path, Buffer.alloc(2 ** 20));
+        const image = { pool: pool.name, name: 'base.raw' };
+        assert.equal((await call().importImage({ body: { ...image, path } })).sizeBytes, 2 ** 20);
+        await assert.rejects(call().importImage({ body: { ...image, path } }), code('already_exists'));
+        await assert.rejects(call().importImage({ body: { ...image, name: 'no', path: `${path}.no` } }), code('not_found'));
+
+        const disk = { pool: pool.name, name: 'data', format: 'qcow2', shared: false } as const;
+        const vm = (name: string, ...disks: Disk[]) => ({ body: { ...agent.definition(name), disks } });
+        const clone = { ...disk, name: 'root', image: 'base.raw', clone: true };
+        await assert.rejects(call().defineVm(vm('stored', { ...disk, pool: 'nowhere', sizeMiB: 1 })), code('no_room'));
+        await assert.rejects(call().defineVm(vm('stored', { ...clone, image: 'no' })), code('not_found'));
+        await assert.rejects(call().defineVm(vm('stored', disk)), code('invalid_request'));
+        await call().defineVm(vm('stored', clone));
+        const params = { vm: 'stored' };
+        await call().changeVm({ params, ...vm('stored', clone, { ...disk, sizeMiB: 1 }) });
+        await assert.rejects(call().changeVm({ params, ...vm('stored', { ...disk, sizeMiB: 2 }) }), code('invalid_request'));
+        const [listed] = await call().listImages();
+        assert.deepEqual([listed?.name, listed?.format, listed?.usedBy.length], ['base.raw', 'raw', 1]);
+        const removal = { params: { pool: pool.name, image: 'base.raw' } };
+        await assert.rejects(call().removeImage(removal), code('wrong_state'));
+        assert.equal((await call().removeVm({ params })).removedDisks?.length, 2);
+        await call().removeImage(removal);
+        await assert.rejects(call().removeImage(removal), code('not_found'));
+
+        const kept = vm('kept', { ...disk, sizeMiB: 1 });
+        await call().defineVm(kept);
+        assert.equal((await call().removeVm({ params: { vm: 'kept' }, query: { keepDisks: true } })).keptDisks?.length, 1);
+        await assert.rejects(call().defineVm(kept), code('already_exists'));
+      } finally {
+        await rm(directory, { recursive: true });
+      }
     });
 
     it('suspends, resumes and resets what has power, as often as it is told; says what may change when', async () => {

@@ -1,5 +1,6 @@
 /** The pools of a pretended host: names in memory, and the refusals that a real one answers with. */
 import { existsSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import {
   type Disk,
   disksFault,
@@ -23,11 +24,15 @@ export class FakePools {
   change(vm: VmDefinition, before: readonly Disk[]): void {
     const fault = disksFault(vm.disks);
     if (fault !== undefined) throw new SealiftError('invalid_request', `the definition of ${vm.name} is not right: ${fault}`);
-    const old = this.filesOf(vm.name, before);
+    const old = new Map(before.filter(isPoolDisk).map((disk) => [this.#fileOf(vm.name, disk), disk]));
     const made = new Map<string, string | undefined>();
     for (const disk of vm.disks.filter(isPoolDisk)) {
       const file = this.#fileOf(vm.name, disk);
-      if (old.includes(file)) continue;
+      const there = old.get(file);
+      if (there && !isDeepStrictEqual({ ...there, shared: true }, { ...disk, shared: true })) {
+        throw new SealiftError('invalid_request', `disk ${disk.name} of VM ${vm.name} is made already`);
+      }
+      if (there) continue;
       if (this.#files.has(file)) throw new SealiftError('already_exists', `there is a file ${file} already`);
       const image = disk.image === undefined ? undefined : this.#image(disk.pool, disk.image);
       const size = disk.sizeMiB === undefined ? (image?.sizeBytes ?? 0) : disk.sizeMiB * MiB;

@@ -1,0 +1,73 @@
+/** On real QEMU: a guest boots from a disk that was cloned from an image, and reads its seed. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { killQemu } from '@sealift/hypervisor';
+import { pino } from 'pino';
+import { bareVm } from '../testing/bare-vm.ts';
+import { VmHost } from '../vms/host.ts';
+import { Pools } from './pools.ts';
+import { DiskWatch } from './watch.ts';
+
+/**
+ * A boot sector: reads the first sector of the second disk (INT 13h, AH 02h) to 0x7e00, sends its volume label, 11 bytes at 0x2b, to COM1, and
+ * writes that sector to its own disk's second (AH 03h), so that its clone has something that its image has not.
+ */
+const bootSector = Buffer.from(
+  [
+    '31c0 8ed8 8ec0', // ax, ds, es = 0
+    'b80102 bb007e b90100 ba8100 cd13', // read 1 sector, head 0, cylinder 0, sector 1, disk 0x81
+    'b80103 b90200 ba8000 cd13', // write it to sector 2 of disk 0x80
+    'be2b7e b90b00 baf803 ac ee e2fc', // 11 bytes from 0x7e2b to port 0x3f8
+    'f4 ebfd',
+  ]
+    .join('')
+    .replaceAll(' ', ''),
+  'hex',
+);
+
+test('a guest boots from a clone of an image, writes to it alone, and reads its seed', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'sealift-boot-'));
+  const pool = join(directory, 'pool');
+  mkdirSync(join(pool, 'images'), { recursive: true });
+  const sectors = Buffer.alloc(2 ** 20); // the firmware reads no disk of less than a cylinder
+  bootSector.copy(sectors);
+  sectors.writeUInt16LE(0xaa55, 510);
+  writeFileSync(join(pool, 'images/tiny.raw'), sectors);
+  const host = await VmHost.open({
+    state: join(directory, 'state'),
+    run: join(directory, 'run'),
+    pools: new Pools('alpha', [{ name: 'fast', path: pool }]),
+    qemu: { binary: 'qemu-system-x86_64', accel: 'tcg' },
+    memoryMiB: undefined,
+    log: pino({ level: 'silent' }),
+  });
+  try {
+    const root = { pool: 'fast', name: 'root', image: 'tiny.raw', clone: true, format: 'qcow2', shared: false } as const;
+    const vm = await host.define(bareVm('web', { disks: [root], seed: { userData: 'password: secret\n' } }));
+    const watch = new DiskWatch(host.disks, () => host.list());
+    await watch.lookAt(vm);
+    const before = watch.of(vm).disks?.[0]?.allocatedBytes ?? assert.fail();
+    await host.start('web');
+    assert.equal(statSync(vm.paths.seed).mode & 0o777, 0o600, 'there may be passwords in it');
+    for (const deadline = Date.now() + 60_000; !readFileSync(vm.paths.serialLog, 'latin1').includes('cidata'); await sleep(20)) {
+      assert.ok(Date.now() < deadline, 'the guest has not said the label of its seed');
+    }
+    await host.stop('web', true);
+    assert.ok(!existsSync(vm.paths.seed), 'it is there only while the VM is on');
+    await watch.look();
+    const [seen] = watch.of(vm).disks ?? [];
+    assert.deepEqual([seen?.path, seen?.sizeBytes], [join(pool, 'web.root.qcow2'), 2 ** 20]);
+    assert.ok((seen?.allocatedBytes ?? 0) > before, 'what the guest wrote is in its clone');
+    assert.ok(readFileSync(join(pool, 'images/tiny.raw')).equals(sectors), 'and not in the image');
+    assert.ok((watch.pools[0]?.available ?? 0) > 0);
+  } finally {
+    for (const vm of host.list()) if (vm.process) await killQemu(vm.process);
+    host.close();
+    await rm(directory, { recursive: true, force: true });
+  }
+});
