@@ -105,6 +105,7 @@ export class Ends {
         for (const result of finalPhases) this.#migrations.inc({ suite, result, clear_because }, 0);
       }
       this.#bytes.inc({ suite }, 0);
+      for (const side of ['source', 'destination']) for (const part of ['qemu', 'transport']) this.#cpu.inc({ suite, side, part }, 0);
       this.#switchOver.zero({ suite });
       this.#duration.zero({ suite });
     }
