@@ -23,7 +23,7 @@ of a killed manager under that load; plans of a drain and of a balance; clients 
   --vms N          (40000)     --clients N     (50)
   --seconds N      of the clients (60)
   --pause N        of a client after each answer, ms (200), half as much to half as much again
-  --copy N         how long a migration copies, seconds, on average (60)
+  --copy N         how long a migration copies, seconds, on average (60; --quick 15)
   --page N         rows of a list of VMs; a list of hosts has a tenth (100)
   --repeat N       plans of a drain, and of a balance (11)
   --quick          250 hosts, 4000 VMs, 100 migrations, 15 seconds
@@ -62,7 +62,7 @@ function readOptions(args: string[]) {
     clients: whole('clients', 50),
     seconds: whole('seconds', quick ? 15 : 60),
     pauseMs: whole('pause', 200),
-    copyMs: whole('copy', 60) * 1000,
+    copyMs: whole('copy', quick ? 15 : 60) * 1000,
     page: whole('page', 100),
     repeat: whole('repeat', 11),
     profile: values.profile,

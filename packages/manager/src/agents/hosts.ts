@@ -3,12 +3,19 @@ import { type Host, type HostRegistration, type HostReport, SealiftError } from 
 import type { Logger } from 'pino';
 import type { Events } from '../events/events.ts';
 import type { NamePage, Store, StoredHost } from '../store/store.ts';
+import { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
 import { AgentLink } from './link.ts';
 import { type Greet, MonitoredHost, namesOf, type Watch } from './monitor.ts';
+import { Whereabouts } from './whereabouts.ts';
 
 /** Names in one query; SQLite takes 32,766 (https://sqlite.org/limits.html, SQLITE_MAX_VARIABLE_NUMBER). */
 const lookUp = 10_000;
+/** Hosts that are greeted for the first time, or again after they fell silent, at the same moment. */
+const greeted = 48;
+
+/** What is the same for every site. */
+type SiteWatch = Omit<Watch, 'whereabouts' | 'gate' | 'count'>;
 
 export class Hosts {
   readonly #store: Store;
@@ -18,8 +25,15 @@ export class Hosts {
   readonly #events: Events;
   readonly #watch: Watch;
   readonly #hosts = new Map<string, MonitoredHost>();
+  /** By name; made anew when one has come or gone. */
+  #sorted: MonitoredHost[] | undefined;
+  /** Those that have not answered, or failed to, since the manager started. */
+  readonly #unsettled = new Set<MonitoredHost>();
+  /** What they have, as far as they answer. */
+  readonly whereabouts = new Whereabouts();
 
-  constructor(identity: Identity, watch: Watch) {
+  constructor(identity: Identity, site: SiteWatch) {
+    const watch: Watch = { ...site, whereabouts: this.whereabouts, gate: new Gate(greeted), count: () => this.#hosts.size };
     this.#watch = watch;
     this.#store = watch.store;
     this.#identity = identity;
@@ -51,8 +65,14 @@ export class Hosts {
   }
 
   /** By name, as they are watched. */
-  all(): MonitoredHost[] {
-    return [...this.#hosts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  all(): readonly MonitoredHost[] {
+    this.#sorted ??= [...this.#hosts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return this.#sorted;
+  }
+
+  /** When each has answered, or failed to, at least once. */
+  async settled(): Promise<void> {
+    while (this.#unsettled.size > 0) await Promise.all([...this.#unsettled].map((host) => host.standing()));
   }
 
   find(name: string): MonitoredHost | undefined {
@@ -111,7 +131,9 @@ export class Hosts {
       throw new SealiftError('wrong_state', `host ${name} still has ${vms.join(', ')}; move or remove every VM first`);
     }
     this.#hosts.delete(name);
+    this.#sorted = undefined;
     await host.close();
+    this.whereabouts.forget(name);
     this.#log.info({ host: name }, 'host removed');
     this.#events.publish({ type: 'host.removed', subject: { host: name, cluster: host.cluster }, message: `host ${name} was removed` });
   }
@@ -148,6 +170,9 @@ export class Hosts {
   #monitor(stored: StoredHost, link: AgentLink, report?: HostReport): MonitoredHost {
     const host = new MonitoredHost(stored, link, this.#watch, report);
     this.#hosts.set(stored.name, host);
+    this.#sorted = undefined;
+    this.#unsettled.add(host);
+    void host.standing().finally(() => this.#unsettled.delete(host));
     return host;
   }
 }

@@ -1,6 +1,6 @@
 /** Who the manager is to its agents, and who they must be to it: mutual TLS 1.3 under one CA, and each host's key pinned. */
 import { hash, type X509Certificate } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
+import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 
 /** PEM texts. */
 export interface Identity {
@@ -9,9 +9,21 @@ export interface Identity {
   readonly key: string;
 }
 
+const contexts = new WeakMap<Identity, SecureContext>();
+
+/** Read and parsed once for all connections: each would otherwise hold, and take the time for, a copy of its own. */
+function contextOf(identity: Identity): SecureContext {
+  let context = contexts.get(identity);
+  if (!context) {
+    context = createSecureContext({ ...identity, minVersion: 'TLSv1.3' });
+    contexts.set(identity, context);
+  }
+  return context;
+}
+
 /** What to connect to a host's agent with: its certificate must come from our CA and name the host. */
 export const tlsFor = (identity: Identity, host: string) => ({
-  ...identity,
+  secureContext: contextOf(identity),
   servername: `${host}.agent.sealift`,
   minVersion: 'TLSv1.3' as const,
 });

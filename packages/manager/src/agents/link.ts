@@ -1,7 +1,7 @@
 /** The way to one host's agent: typed calls and consoles over mutual TLS 1.3, errors that name the host. */
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
-import { agentApi, type Client, createClient, type Fetch, type HostReport, SealiftError } from '@sealift/contract';
+import { agentApi, type Client, createClient, errorOf, type Fetch, type HostReport, SealiftError } from '@sealift/contract';
 import { Agent, buildConnector, fetch } from 'undici';
 import { openConsole } from './console.ts';
 import { type Identity, Pin, tlsFor } from './identity.ts';
@@ -16,6 +16,18 @@ const answerMs = 180_000;
 /** Disks are made before a definition is answered: copying an image takes as long as it takes. */
 const copyMs = 3_600_000;
 const copying = /^(POST \/v1\/(vms|images)|PUT \/v1\/vms\/[^/]+)$/;
+
+/** A report, and by which name its host knows that state of things; undefined where the agent does not say. */
+export interface Told {
+  readonly report: HostReport;
+  readonly revision: string | undefined;
+}
+
+/** The agent answers once it has another revision than this, at the latest after so many seconds. One that does not know of this answers at once. */
+export interface Await {
+  readonly revision: string;
+  readonly seconds: number;
+}
 
 export class AgentLink {
   readonly host: string;
@@ -44,8 +56,25 @@ export class AgentLink {
 
   /** What the host says of itself now. */
   async report(): Promise<HostReport> {
+    return (await this.tell()).report;
+  }
+
+  /** What the host says of itself; with `await`, once that is something else. Prefer: RFC 7240 §4.3. */
+  async tell(awaited?: Await): Promise<Told> {
+    const signal = AbortSignal.timeout(reportTimeoutMs + (awaited?.seconds ?? 0) * 1000);
+    const headers = awaited ? { prefer: `wait=${awaited.seconds}`, 'sealift-revision': awaited.revision } : {};
     try {
-      return await this.client.host(undefined, AbortSignal.timeout(reportTimeoutMs));
+      // Asked of every host all the time: without the layers of fetch.
+      const { method, path } = agentApi.host;
+      const origin = `https://${this.endpoint}`;
+      const answer = await this.#dispatcher.request({ origin, path, method, headers: { accept: 'application/json', ...headers }, signal });
+      if (answer.statusCode !== agentApi.host.status) {
+        const refusal: unknown = await answer.body.json().catch(() => undefined);
+        throw errorOf(refusal) ?? new SealiftError('internal', `${method} ${path} was answered with HTTP ${answer.statusCode}`);
+      }
+      const revision = answer.headers['sealift-revision'];
+      const report = (await answer.body.json()) as HostReport; // as agents answer by the contract
+      return { report, revision: typeof revision === 'string' ? revision : undefined };
     } catch (error) {
       throw error instanceof SealiftError ? error : unreachable(this.host, this.endpoint, error);
     }

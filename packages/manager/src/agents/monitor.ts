@@ -1,11 +1,13 @@
 /** One host under watch: asked every few seconds and after each order how it is. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Host, type HostReport, type Maintenance, SealiftError } from '@sealift/contract';
+import { type AgentVm, type Host, type HostReport, type Maintenance, SealiftError } from '@sealift/contract';
 import type { Logger } from 'pino';
 import type { Events } from '../events/events.ts';
 import { VmStates } from '../events/vm-states.ts';
 import type { Store, StoredHost } from '../store/store.ts';
-import type { AgentLink } from './link.ts';
+import type { Gate } from './gate.ts';
+import type { AgentLink, Await } from './link.ts';
+import type { Whereabouts } from './whereabouts.ts';
 
 /** What else a host hears when it is asked how it is. */
 export interface Greet {
@@ -24,7 +26,20 @@ export interface Watch {
   readonly pollMs: number;
   readonly greet: Greet;
   readonly events: Events;
+  /** Told of each report. */
+  readonly whereabouts: Whereabouts;
+  /** For asking a host that may not answer, or not soon. */
+  readonly gate: Gate;
+  /** How many hosts are watched. */
+  readonly count: () => number;
 }
+
+/** Hosts that are asked in turn: so many each second at most, so that a large site is asked less often and not the manager more. */
+const askedPerSecond = 250;
+/** What an agent is asked to wait for news, seconds: at least, and at most. */
+const waitSeconds = { least: 3, most: 10 };
+/** Between two answers that came for news: what comes in the meantime is one. */
+const newsMs = 250;
 
 type Seen = { readonly report: HostReport; readonly problem?: never } | { readonly problem: string; readonly report?: HostReport };
 
@@ -36,6 +51,11 @@ export class MonitoredHost {
   readonly #greet: Greet;
   readonly #events: Events;
   readonly #vmStates = new VmStates();
+  readonly #whereabouts: Whereabouts;
+  readonly #count: () => number;
+  #vms: { readonly of: HostReport; readonly byName: ReadonlyMap<string, AgentVm> } | undefined;
+  /** Of the report that is shown; undefined where its agent does not say. */
+  #revision: string | undefined;
   #maintenance: Maintenance;
   readonly #closing = new AbortController();
   readonly #polling: Promise<void>;
@@ -47,8 +67,11 @@ export class MonitoredHost {
   /** Resolves when the host has first answered or not answered. */
   readonly #first: Promise<unknown>;
 
-  constructor(stored: StoredHost, link: AgentLink, { store, log, pollMs, greet, events }: Watch, report?: HostReport) {
+  constructor(stored: StoredHost, link: AgentLink, watch: Watch, report?: HostReport) {
+    const { store, log, pollMs, greet, events, gate } = watch;
     this.link = link;
+    this.#whereabouts = watch.whereabouts;
+    this.#count = watch.count;
     this.#greet = greet;
     this.#events = events;
     this.#maintenance = stored.maintenance;
@@ -56,9 +79,12 @@ export class MonitoredHost {
     this.#store = store;
     this.#log = log.child({ host: stored.name });
     this.#lastSeenAt = stored.lastSeenAt;
-    if (report) this.#seen = { report };
-    this.#first = report ? Promise.resolve() : this.refresh();
-    this.#polling = this.#poll(pollMs);
+    if (report) {
+      this.#seen = { report };
+      this.#whereabouts.heard(stored.name, report.vms);
+    }
+    this.#first = report ? Promise.resolve() : gate.run(() => this.refresh());
+    this.#polling = this.#poll(pollMs, gate);
   }
 
   get name(): string {
@@ -87,6 +113,16 @@ export class MonitoredHost {
   /** What it last said, while it answers. */
   get current(): HostReport | undefined {
     return this.#seen?.problem === undefined ? this.#seen?.report : undefined;
+  }
+
+  /** As it last said, also where it has fallen silent since. */
+  vmCalled(name: string): AgentVm | undefined {
+    const report = this.#seen?.report;
+    if (!report) return undefined;
+    if (this.#vms?.of !== report) {
+      this.#vms = { of: report, byName: new Map(report.vms.map((vm) => [vm.definition.name, vm])) };
+    }
+    return this.#vms.byName.get(name);
   }
 
   /** How it last answered; waits for the first answer after the manager has started. */
@@ -123,15 +159,19 @@ export class MonitoredHost {
    * Asks now.
    * @throws SealiftError agent_unreachable
    */
-  async ask(): Promise<HostReport> {
+  ask(): Promise<HostReport> {
+    return this.#ask();
+  }
+
+  async #ask(awaited?: Await): Promise<HostReport> {
     const number = ++this.#asked;
     try {
       await this.#greet.before(this.link);
-      const report = await this.link.report();
+      const { report, revision } = await this.link.tell(awaited);
       if (report.name !== this.name) {
         throw new SealiftError('agent_unreachable', `the agent at ${this.#stored.endpoint} serves host ${report.name}, not ${this.name}`);
       }
-      await this.#show(number, { report });
+      await this.#show(number, { report }, revision);
       await this.#greet.after(this.link, report);
       return report;
     } catch (error) {
@@ -152,11 +192,14 @@ export class MonitoredHost {
     await this.#polling;
   }
 
-  async #show(number: number, seen: Seen): Promise<void> {
+  async #show(number: number, seen: Seen, revision?: string): Promise<void> {
     if (number < this.#shown || this.#closing.signal.aborted) return;
     this.#shown = number;
     const before = this.#seen;
     this.#seen = seen;
+    this.#revision = revision;
+    if (seen.problem === undefined) this.#whereabouts.heard(this.name, seen.report.vms);
+    else this.#whereabouts.fell(this.name);
     if (seen.problem === undefined) this.#lastSeenAt = Date.now();
     const subject = { host: this.name };
     if (seen.problem === undefined) {
@@ -185,12 +228,28 @@ export class MonitoredHost {
     await this.#store.hostSeen(this.name, this.#lastSeenAt).catch((error) => this.#log.error({ err: error }, 'last seen was not recorded'));
   }
 
-  async #poll(pollMs: number): Promise<void> {
+  /**
+   * An agent that can is asked to answer once it has news. What it says then is dropped where an order has had it asked meanwhile: the next
+   * question, which names the revision that is shown, is answered at once.
+   */
+  async #poll(pollMs: number, gate: Gate): Promise<void> {
     const { signal } = this.#closing;
+    const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => undefined);
     await this.#first;
     while (!signal.aborted) {
-      await sleep(pollMs, undefined, { signal }).catch(() => undefined);
-      if (!signal.aborted) await this.refresh();
+      const revision = this.#revision;
+      const everyMs = Math.max(pollMs, (this.#count() * 1000) / askedPerSecond);
+      if (revision === undefined) {
+        await pause(everyMs);
+        if (!signal.aborted) await gate.run(() => this.refresh());
+        continue;
+      }
+      const seconds = Math.min(waitSeconds.most, Math.max(waitSeconds.least, Math.ceil(everyMs / 1000)));
+      const begun = performance.now();
+      await this.#ask({ revision, seconds }).catch(() => undefined);
+      // One that answers at once although nothing is new is not asked again and again.
+      const idle = this.#revision === revision && performance.now() - begun < newsMs;
+      await pause(idle ? everyMs : newsMs);
     }
   }
 }

@@ -81,7 +81,7 @@ export async function takeSnapshot({ store, hosts, migrations }: Sources, scope:
   // What its host does not report.
   for (const { name, host, definition } of own.values()) {
     if (vms.has(name)) continue;
-    const cluster = watched.find((each) => each.name === host)?.cluster ?? '';
+    const cluster = hosts.find(host)?.cluster ?? '';
     vms.set(name, { name, host, definition, encryption: modeOf(definition, cluster), state: 'unknown', known: true, ...movedAtOf(name) });
   }
   const relevant = migrations.filter(({ from, to }) => among.has(from) || among.has(to));

@@ -3,6 +3,7 @@ import type { Event, Subject, Task, TaskLogEntry, TaskState } from '@sealift/con
 import type { Kysely, Selectable, Transaction } from 'kysely';
 import type { Tables } from './schema.ts';
 import { pageSize, type Refusals } from './sql.ts';
+import type { Writes } from './writes.ts';
 
 export interface StoredTask extends Omit<Task, 'log' | 'cancellable'> {
   /** What its runner was asked, to go on with it after a restart. */
@@ -63,32 +64,36 @@ export interface HistoryStore {
 
 export class KyselyHistory implements HistoryStore {
   readonly #db: Kysely<Tables>;
+  readonly #writes: Writes;
   readonly #refusals: Refusals;
 
-  constructor(db: Kysely<Tables>, refusals: Refusals) {
+  constructor(db: Kysely<Tables>, writes: Writes, refusals: Refusals) {
     this.#db = db;
+    this.#writes = writes;
     this.#refusals = refusals;
   }
 
   addTask(task: StoredTask): Promise<boolean> {
-    return this.#refusals.unlessRefused(this.#db.insertInto('tasks').values(taskRow(task)));
+    return this.#refusals.unlessRefused((db) => db.insertInto('tasks').values(taskRow(task)).execute());
   }
 
   async taskProgress(id: string, { done, total }: Task['progress']): Promise<void> {
-    await this.#db.updateTable('tasks').set({ done, total }).where('id', '=', id).execute();
+    await this.#writes.run((db) => db.updateTable('tasks').set({ done, total }).where('id', '=', id).execute());
   }
 
   async cancelTask(id: string, at: number): Promise<void> {
-    await this.#db.updateTable('tasks').set({ cancelled_at: at }).where('id', '=', id).where('cancelled_at', 'is', null).execute();
+    await this.#writes.run((db) =>
+      db.updateTable('tasks').set({ cancelled_at: at }).where('id', '=', id).where('cancelled_at', 'is', null).execute(),
+    );
   }
 
   async endTask(id: string, end: TaskEnd): Promise<void> {
-    await endTask(this.#db, id, end);
+    await this.#writes.run((db) => endTask(db, id, end));
   }
 
   async addToLog(task: string, entries: readonly TaskLogEntry[], keep: number): Promise<void> {
     if (entries.length === 0) return;
-    await this.#db.transaction().execute(async (db) => {
+    await this.#writes.run(async (db) => {
       const last = await db
         .selectFrom('task_log')
         .select('position')
@@ -146,7 +151,7 @@ export class KyselyHistory implements HistoryStore {
 
   addEvents(news: readonly News[]): Promise<Event[]> {
     if (news.length === 0) return Promise.resolve([]);
-    return this.#db.transaction().execute(async (db) => {
+    return this.#writes.run(async (db) => {
       // The counter's row is locked until the commit: numbers become visible in their order, also with several managers.
       const counted = await db
         .updateTable('counters')
@@ -186,7 +191,7 @@ export class KyselyHistory implements HistoryStore {
   }
 }
 
-export async function endTask(db: Kysely<Tables> | Transaction<Tables>, id: string, { state, endedAt, failure, progress }: TaskEnd) {
+export async function endTask(db: Transaction<Tables>, id: string, { state, endedAt, failure, progress }: TaskEnd) {
   const end = { state, ended_at: endedAt ?? null, failure: failure ? JSON.stringify(failure) : null, ...progress };
   await db.updateTable('tasks').set(end).where('id', '=', id).where('ended_at', 'is', null).execute();
 }

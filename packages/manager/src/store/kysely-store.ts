@@ -7,19 +7,22 @@ import { type Keeping, prune } from './pruning.ts';
 import type { Tables } from './schema.ts';
 import { Refusals } from './sql.ts';
 import type { MigrationPage, Store, StoredHost, StoredMigration, StoredVm, VmPage } from './store.ts';
+import { Writes } from './writes.ts';
 
 export class KyselyStore implements Store {
   readonly policy: KyselyPolicy;
   readonly history: KyselyHistory;
   readonly #db: Kysely<Tables>;
+  readonly #writes: Writes;
   readonly #refusals: Refusals;
 
   /** @param isConstraint tells the database's refusal of a duplicate or a dangling reference from every other error */
   constructor(db: Kysely<Tables>, isConstraint: (error: unknown) => boolean) {
     this.#db = db;
-    this.#refusals = new Refusals(isConstraint);
-    this.policy = new KyselyPolicy(db, this.#refusals);
-    this.history = new KyselyHistory(db, this.#refusals);
+    this.#writes = new Writes(db);
+    this.#refusals = new Refusals(isConstraint, this.#writes);
+    this.policy = new KyselyPolicy(db, this.#writes, this.#refusals);
+    this.history = new KyselyHistory(db, this.#writes, this.#refusals);
   }
 
   async listHosts(): Promise<StoredHost[]> {
@@ -38,19 +41,19 @@ export class KyselyStore implements Store {
   addHost(host: StoredHost): Promise<boolean> {
     const { name, endpoint, keyHash: key_hash, addedAt: added_at, lastSeenAt: last_seen_at = null, cluster, maintenance } = host;
     const row = { name, endpoint, key_hash, added_at, last_seen_at, cluster, maintenance };
-    return this.#refusals.unlessRefused(this.#db.insertInto('hosts').values(row));
+    return this.#refusals.unlessRefused((db) => db.insertInto('hosts').values(row).execute());
   }
 
   removeHost(name: string): Promise<boolean> {
-    return this.#refusals.unlessRefused(this.#db.deleteFrom('hosts').where('name', '=', name));
+    return this.#refusals.unlessRefused((db) => db.deleteFrom('hosts').where('name', '=', name).execute());
   }
 
   async hostSeen(name: string, at: number): Promise<void> {
-    await this.#db.updateTable('hosts').set({ last_seen_at: at }).where('name', '=', name).execute();
+    await this.#writes.run((db) => db.updateTable('hosts').set({ last_seen_at: at }).where('name', '=', name).execute());
   }
 
   async setMaintenance(name: string, maintenance: Maintenance): Promise<void> {
-    await this.#db.updateTable('hosts').set({ maintenance }).where('name', '=', name).execute();
+    await this.#writes.run((db) => db.updateTable('hosts').set({ maintenance }).where('name', '=', name).execute());
   }
 
   async listVms({ limit, after, host }: VmPage = {}): Promise<StoredVm[]> {
@@ -81,21 +84,17 @@ export class KyselyStore implements Store {
 
   addVm(vm: StoredVm): Promise<boolean> {
     const { name, host, createdAt: created_at } = vm;
-    return this.#refusals.unlessRefused(
-      this.#db.insertInto('vms').values({ name, host, created_at, definition: JSON.stringify(vm.definition) }),
-    );
+    const row = { name, host, created_at, definition: JSON.stringify(vm.definition) };
+    return this.#refusals.unlessRefused((db) => db.insertInto('vms').values(row).execute());
   }
 
   async changeVm(name: string, definition: VmDefinition): Promise<void> {
-    await this.#db
-      .updateTable('vms')
-      .set({ definition: JSON.stringify(definition) })
-      .where('name', '=', name)
-      .execute();
+    const set = { definition: JSON.stringify(definition) };
+    await this.#writes.run((db) => db.updateTable('vms').set(set).where('name', '=', name).execute());
   }
 
   async removeVm(name: string): Promise<void> {
-    await this.#db.deleteFrom('vms').where('name', '=', name).execute();
+    await this.#writes.run((db) => db.deleteFrom('vms').where('name', '=', name).execute());
   }
 
   async listMigrations({ limit, before, vm, host, running }: MigrationPage = {}): Promise<StoredMigration[]> {
@@ -145,23 +144,21 @@ export class KyselyStore implements Store {
       clear_because: migration.clearBecause ?? null,
       ...courseOf(migration),
     };
-    const add = () =>
-      this.#db.transaction().execute(async (db) => {
-        await db.insertInto('migrations').values(row).execute();
-        await db
-          .insertInto('tasks')
-          .values(taskRow(taskOfMigration(migration, parent)))
-          .execute();
-      });
-    return this.#refusals.unlessRefused({ execute: add });
+    return this.#refusals.unlessRefused(async (db) => {
+      await db.insertInto('migrations').values(row).execute();
+      await db
+        .insertInto('tasks')
+        .values(taskRow(taskOfMigration(migration, parent)))
+        .execute();
+    });
   }
 
   async migrationBegins(id: string, at: number): Promise<void> {
-    await this.#db.updateTable('migrations').set({ begun_at: at }).where('id', '=', id).execute();
+    await this.#writes.run((db) => db.updateTable('migrations').set({ begun_at: at }).where('id', '=', id).execute());
   }
 
   async updateMigration(migration: Migration, vmHost?: string): Promise<void> {
-    await this.#db.transaction().execute(async (db) => {
+    await this.#writes.run(async (db) => {
       await db.updateTable('migrations').set(courseOf(migration)).where('id', '=', migration.id).execute();
       if (migration.endedAt !== undefined) await endTask(db, migration.id, taskOfMigration(migration));
       if (vmHost !== undefined) await db.updateTable('vms').set({ host: vmHost }).where('name', '=', migration.vm).execute();
@@ -169,11 +166,12 @@ export class KyselyStore implements Store {
   }
 
   addResolution(id: string, keep: Keep, at: number): Promise<boolean> {
-    return this.#refusals.unlessRefused(this.#db.insertInto('resolutions').values({ migration: id, keep, decided_at: at }));
+    const row = { migration: id, keep, decided_at: at };
+    return this.#refusals.unlessRefused((db) => db.insertInto('resolutions').values(row).execute());
   }
 
   async removeResolution(id: string): Promise<void> {
-    await this.#db.deleteFrom('resolutions').where('migration', '=', id).execute();
+    await this.#writes.run((db) => db.deleteFrom('resolutions').where('migration', '=', id).execute());
   }
 
   async resolutionHeard(id: string, side: Keep, at: number, refused?: string): Promise<void> {
@@ -181,7 +179,7 @@ export class KyselyStore implements Store {
       side === 'source'
         ? { source_heard_at: at, source_refused: refused ?? null }
         : { destination_heard_at: at, destination_refused: refused ?? null };
-    await this.#db.updateTable('resolutions').set(set).where('migration', '=', id).execute();
+    await this.#writes.run((db) => db.updateTable('resolutions').set(set).where('migration', '=', id).execute());
   }
 
   async untoldResolutions(): Promise<StoredMigration[]> {
@@ -193,10 +191,11 @@ export class KyselyStore implements Store {
   }
 
   prune(keeping: Keeping): Promise<number> {
-    return prune(this.#db, keeping);
+    return this.#writes.run((db) => prune(db, keeping));
   }
 
   async close(): Promise<void> {
+    await this.#writes.done();
     await this.#db.destroy();
   }
 

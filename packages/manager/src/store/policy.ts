@@ -3,6 +3,7 @@ import type { BalancePolicy, Cluster, ConcurrencyLimits, EncryptionMode, Rule } 
 import type { Kysely, Selectable } from 'kysely';
 import type { Tables } from './schema.ts';
 import { deletedSome, type Refusals } from './sql.ts';
+import type { Writes } from './writes.ts';
 
 export type StoredCluster = Omit<Cluster, 'hosts'>;
 
@@ -23,10 +24,12 @@ export interface PolicyStore {
 
 export class KyselyPolicy implements PolicyStore {
   readonly #db: Kysely<Tables>;
+  readonly #writes: Writes;
   readonly #refusals: Refusals;
 
-  constructor(db: Kysely<Tables>, refusals: Refusals) {
+  constructor(db: Kysely<Tables>, writes: Writes, refusals: Refusals) {
     this.#db = db;
+    this.#writes = writes;
     this.#refusals = refusals;
   }
 
@@ -41,15 +44,17 @@ export class KyselyPolicy implements PolicyStore {
 
   async setCluster({ name, encryption, cpuBaseline, limits, balance }: StoredCluster): Promise<void> {
     const settings = { encryption, cpu_baseline: cpuBaseline ?? null, limits: JSON.stringify(limits), balance: JSON.stringify(balance) };
-    await this.#db
-      .insertInto('clusters')
-      .values({ name, ...settings })
-      .onConflict((conflict) => conflict.column('name').doUpdateSet(settings))
-      .execute();
+    await this.#writes.run((db) =>
+      db
+        .insertInto('clusters')
+        .values({ name, ...settings })
+        .onConflict((conflict) => conflict.column('name').doUpdateSet(settings))
+        .execute(),
+    );
   }
 
   removeCluster(name: string): Promise<boolean> {
-    return this.#refusals.unlessRefused(this.#db.deleteFrom('clusters').where('name', '=', name));
+    return this.#refusals.unlessRefused((db) => db.deleteFrom('clusters').where('name', '=', name).execute());
   }
 
   async listRules(): Promise<Rule[]> {
@@ -59,15 +64,17 @@ export class KyselyPolicy implements PolicyStore {
 
   async setRule(value: Rule): Promise<void> {
     const rule = JSON.stringify(value);
-    await this.#db
-      .insertInto('rules')
-      .values({ name: value.name, rule })
-      .onConflict((conflict) => conflict.column('name').doUpdateSet({ rule }))
-      .execute();
+    await this.#writes.run((db) =>
+      db
+        .insertInto('rules')
+        .values({ name: value.name, rule })
+        .onConflict((conflict) => conflict.column('name').doUpdateSet({ rule }))
+        .execute(),
+    );
   }
 
   async removeRule(name: string): Promise<boolean> {
-    return deletedSome(await this.#db.deleteFrom('rules').where('name', '=', name).executeTakeFirst());
+    return deletedSome(await this.#writes.run((db) => db.deleteFrom('rules').where('name', '=', name).executeTakeFirst()));
   }
 }
 

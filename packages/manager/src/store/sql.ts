@@ -1,17 +1,23 @@
 /** What the parts of the store share. */
+import type { Transaction } from 'kysely';
+import type { Tables } from './schema.ts';
+import type { Writes } from './writes.ts';
 
 /** Tells the database's refusal of a duplicate or a dangling reference from every other error. */
 export class Refusals {
   readonly isConstraint: (error: unknown) => boolean;
 
-  constructor(isConstraint: (error: unknown) => boolean) {
+  readonly #writes: Writes;
+
+  constructor(isConstraint: (error: unknown) => boolean, writes: Writes) {
     this.isConstraint = isConstraint;
+    this.#writes = writes;
   }
 
   /** @returns false where the database refused */
-  async unlessRefused(query: { execute(): Promise<unknown> }): Promise<boolean> {
+  async unlessRefused(write: (db: Transaction<Tables>) => Promise<unknown>): Promise<boolean> {
     try {
-      await query.execute();
+      await this.#writes.run(write);
       return true;
     } catch (error) {
       if (this.isConstraint(error)) return false;

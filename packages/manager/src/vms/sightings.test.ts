@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { MigrationPhase, VmState } from '@sealift/contract';
 import type { Standing } from '../agents/monitor.ts';
+import { Whereabouts } from '../agents/whereabouts.ts';
 import { definitionOf } from '../testing/records.ts';
 import { type Knowledge, sight } from './sightings.ts';
 
@@ -26,14 +27,28 @@ function host(name: string, has: VmState | 'nothing' | 'silent'): Standing {
 }
 
 const moving = (phase: MigrationPhase) => ({ id: 'M', from: 'alpha', to: 'bravo', phase });
-const look = (alpha: Parameters<typeof host>[1], bravo: Parameters<typeof host>[1], more: Partial<Knowledge> = {}) =>
-  sight({
+interface More extends Partial<Pick<Knowledge, 'migration' | 'untold'>> {
+  readonly hosts?: readonly Standing[];
+}
+
+function look(alpha: Parameters<typeof host>[1], bravo: Parameters<typeof host>[1], { hosts, ...more }: More = {}) {
+  const all = new Whereabouts();
+  for (const { name, state, report } of hosts ?? [host('alpha', alpha), host('bravo', bravo), host('charlie', 'nothing')]) {
+    if (state === 'connected') all.heard(name, report?.vms ?? []);
+    else all.fell(name);
+  }
+  const { silent } = all;
+  const answers = (name: string) => all.answers(name);
+  return sight({
     vm: { name: 'redis', host: 'alpha' },
     migration: undefined,
-    hosts: [host('alpha', alpha), host('bravo', bravo), host('charlie', 'nothing')],
+    found: all.of('redis'),
+    silent,
+    answers,
     untold: [],
     ...more,
   });
+}
 
 describe('where a VM was found', () => {
   it('on its host: no problem', () => {

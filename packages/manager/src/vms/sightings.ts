@@ -3,16 +3,17 @@
  * copies is the VM, or whether one that is not found is gone, is not for a program to guess.
  */
 import type { Keep, Migration, Sighting, VmState } from '@sealift/contract';
-import type { Standing } from '../agents/monitor.ts';
 import type { StoredVm } from '../store/store.ts';
 
 export interface Knowledge {
   readonly vm: Pick<StoredVm, 'name' | 'host'>;
   /** The migration that is moving it. */
   readonly migration: Pick<Migration, 'id' | 'from' | 'to' | 'phase'> | undefined;
-  readonly hosts: readonly Standing[];
-  /** Where these hosts have it, where that was looked up already: see {@link sightingsOf}. */
-  readonly found?: readonly Sighting[];
+  /** Where hosts that answer have it, by their names. */
+  readonly found: readonly Sighting[];
+  /** Hosts that do not answer, by name. */
+  readonly silent: ReadonlySet<string>;
+  readonly answers: (host: string) => boolean;
   /** An administrator's decisions about it that these hosts have not followed. */
   readonly untold: readonly { readonly host: string; readonly keep: Keep; readonly migration: string }[];
 }
@@ -26,49 +27,27 @@ export interface Finding {
 }
 
 export function sight(knowledge: Knowledge): Finding {
-  const { vm, hosts } = knowledge;
-  const found = [...(knowledge.found ?? sightingsOf(hosts).get(vm.name) ?? [])];
+  const { vm, found, migration, answers } = knowledge;
   const state = found.find(({ host }) => host === vm.host)?.state ?? 'unknown';
-  const problem = problemOf(knowledge, found);
-  const { migration } = knowledge;
+  const problem = problemOf(knowledge);
   const parties = migration ? [migration.from, migration.to] : [];
-  const restsOn = [vm.host, ...parties, ...found.map(({ host }) => host)].filter((name) =>
-    hosts.some((host) => host.name === name && answers(host)),
-  );
-  return { state, found, ...(problem !== undefined && { problem }), restsOn: [...new Set(restsOn)] };
+  const restsOn = new Set([vm.host, ...parties, ...found.map(({ host }) => host)].filter(answers));
+  return { state, found: [...found], ...(problem !== undefined && { problem }), restsOn: [...restsOn] };
 }
 
 /** Copies on other hosts than the VM's own which run, or could. */
 export const liveElsewhere = (found: readonly Sighting[], host: string): Sighting[] =>
   found.filter((each) => each.host !== host && each.state !== 'stopped' && each.state !== 'crashed');
 
-const answers = ({ state }: Standing): boolean => state === 'connected';
-
-/** Every VM that hosts have, by name. */
-export function sightingsOf(hosts: readonly Standing[]): Map<string, Sighting[]> {
-  const all = new Map<string, Sighting[]>();
-  // What a host said before it fell silent is not how it is.
-  for (const host of hosts.filter(answers)) {
-    for (const { definition, state, pid } of host.report?.vms ?? []) {
-      const sighting = { host: host.name, state, ...(pid !== undefined && { pid }) };
-      const known = all.get(definition.name);
-      if (known) known.push(sighting);
-      else all.set(definition.name, [sighting]);
-    }
-  }
-  return all;
-}
-
-function problemOf({ vm, migration, hosts, untold }: Knowledge, found: readonly Sighting[]): string | undefined {
+function problemOf({ vm, migration, found, silent, untold }: Knowledge): string | undefined {
   const { name } = vm;
-  const silent = hosts.filter((host) => !answers(host)).map((host) => host.name);
   const decision = untold[0];
-  if (decision) return waits(vm, decision, silent.includes(decision.host), found);
+  if (decision) return waits(vm, decision, silent.has(decision.host), found);
   if (migration) return whileMoving(name, migration, silent, found);
 
   const [here, elsewhere] = [found.find(({ host }) => host === vm.host), found.filter(({ host }) => host !== vm.host)];
   const others = listed(elsewhere);
-  if (silent.includes(vm.host)) {
+  if (silent.has(vm.host)) {
     const where = `host ${vm.host}, where the manager has VM ${name}, does not answer: whether it runs there is not known`;
     if (elsewhere.length === 0)
       return `${where}. No host that answers has it. Bring host ${vm.host} back before anything else is done with it`;
@@ -77,7 +56,7 @@ function problemOf({ vm, migration, hosts, untold }: Knowledge, found: readonly 
   if (!here) {
     const where = `host ${vm.host}, where the manager has VM ${name}, does not have it`;
     if (elsewhere.length > 0) return `${where}; it was found on ${others}. ${leave} Look at it there before anything is started`;
-    const rest = silent.length > 0 ? `It may be on a host that does not answer: ${silent.join(', ')}` : `No host has it`;
+    const rest = silent.size > 0 ? `It may be on a host that does not answer: ${[...silent].join(', ')}` : `No host has it`;
     return `${where}. ${rest}. Where it is gone for good: sealift vm rm ${name} (its disks stay)`;
   }
   if (elsewhere.length > 0) {
@@ -112,14 +91,14 @@ function waits(
 function whileMoving(
   name: string,
   { id, from, to, phase }: NonNullable<Knowledge['migration']>,
-  silent: readonly string[],
+  silent: ReadonlySet<string>,
   found: readonly Sighting[],
 ): string | undefined {
   const strange = found.filter(({ host }) => host !== from && host !== to);
   if (strange.length > 0) {
     return `VM ${name} is moving from host ${from} to host ${to} (migration ${id}), and was also found on ${listed(strange)}. ${leave} Look at it there`;
   }
-  const parties = [from, to].filter((host) => silent.includes(host));
+  const parties = [from, to].filter((host) => silent.has(host));
   const away = parties.length > 0 ? ` Silent: ${parties.join(', ')}.` : '';
   if (phase === 'in-doubt') {
     const seen = found.length > 0 ? ` Found on ${listed(found)}.` : '';

@@ -5,7 +5,7 @@ import { type AgentVm, SealiftError, type Vm, type VmDefinition, type VmRemoval 
 import type { Logger } from 'pino';
 import type { Hosts } from '../agents/hosts.ts';
 import type { AgentLink } from '../agents/link.ts';
-import type { MonitoredHost, Standing } from '../agents/monitor.ts';
+import type { MonitoredHost } from '../agents/monitor.ts';
 import { effectiveEncryption } from '../clusters/clusters.ts';
 import type { Events } from '../events/events.ts';
 import type { Resolutions } from '../migrations/resolutions.ts';
@@ -14,7 +14,7 @@ import type { Store, StoredVm, VmPage } from '../store/store.ts';
 import type { Tasks } from '../tasks/tasks.ts';
 import { changedFields, redefine } from './change.ts';
 import { checkMachine, checkRoom } from './room.ts';
-import { type Finding, type Knowledge, liveElsewhere, sight, sightingsOf } from './sightings.ts';
+import { type Finding, type Knowledge, liveElsewhere, sight } from './sightings.ts';
 
 export interface VmServices {
   readonly store: Store;
@@ -212,9 +212,10 @@ export class Vms {
   /** A second copy must never run: every host that answers is asked before one is started. */
   async #requireAlone(name: string): Promise<void> {
     const vm = await this.#notMoving(name);
-    const connected = (await this.#hosts.list()).filter(({ state }) => state === 'connected');
-    await Promise.all(connected.map((host) => this.#hosts.get(host.name).refresh()));
-    const { found } = this.#finding(vm, { hosts: await this.#standings() });
+    await this.#hosts.settled();
+    const { whereabouts } = this.#hosts;
+    await Promise.all(this.#hosts.all().map((host) => whereabouts.answers(host.name) && host.refresh()));
+    const { found } = this.#finding(vm, undefined);
     const others = liveElsewhere(found, vm.host);
     if (others.length === 0) return;
     const where = others.map(({ host, state }) => `${state} on host ${host}`).join(' and ');
@@ -251,34 +252,30 @@ export class Vms {
   }
 
   async #viewAll(vms: readonly StoredVm[]): Promise<{ vm: Vm; finding: Finding }[]> {
-    const [migrations, clusters, hosts] = await Promise.all([
-      this.#store.unfinishedMigrations(),
+    const [migrations, clusters] = await Promise.all([
+      Promise.all(vms.map(({ name }) => this.#store.migrationOf(name))),
       this.#store.policy.listClusters(),
-      this.#standings(),
+      this.#hosts.settled(),
     ]);
-    const unfinished = new Map(migrations.map(({ migration }) => [migration.vm, migration]));
     const modes = new Map(clusters.map(({ name, encryption }) => [name, encryption]));
-    const everywhere = sightingsOf(hosts);
-    const reports = new Map(hosts.map(({ name, report }) => [name, report]));
-    return vms.map((stored) => {
-      const migration = unfinished.get(stored.name);
-      const finding = this.#finding(stored, { hosts, migration, found: everywhere.get(stored.name) ?? [] });
+    return vms.map((stored, index) => {
+      const migration = migrations[index]?.migration;
+      const finding = this.#finding(stored, migration);
       const { name, host, definition, createdAt } = stored;
       const { state, found, problem } = finding;
-      const { stats, disks } = reports.get(host)?.vms.find((each) => each.definition.name === name) ?? {};
-      const use = { ...(stats && { stats }), ...(disks && { disks }) };
-      const more = { ...(migration && { migration: migration.id }), ...(problem !== undefined && { problem }), ...use };
-      const encryption = effectiveEncryption(definition, modes.get(this.#hosts.find(host)?.cluster ?? 'default') ?? 'opportunistic');
+      const on = this.#hosts.find(host);
+      const stats = on?.vmCalled(name)?.stats;
+      const more = { ...(migration && { migration: migration.id }), ...(problem !== undefined && { problem }), ...(stats && { stats }) };
+      const encryption = effectiveEncryption(definition, modes.get(on?.cluster ?? 'default') ?? 'opportunistic');
       return { vm: { name, host, state, definition, encryption, createdAt, found, ...more }, finding };
     });
   }
 
-  #standings(): Promise<Standing[]> {
-    return Promise.all(this.#hosts.all().map((host) => host.standing()));
-  }
-
-  #finding(vm: StoredVm, known: Pick<Knowledge, 'hosts' | 'found'> & { migration?: Knowledge['migration'] }): Finding {
-    return sight({ vm, migration: undefined, ...known, untold: this.#resolutions.untoldOf(vm.name) });
+  #finding(vm: StoredVm, migration: Knowledge['migration']): Finding {
+    const { whereabouts } = this.#hosts;
+    const { silent } = whereabouts;
+    const untold = this.#resolutions.untoldOf(vm.name);
+    return sight({ vm, migration, found: whereabouts.of(vm.name), silent, answers: (host) => whereabouts.answers(host), untold });
   }
 }
 
