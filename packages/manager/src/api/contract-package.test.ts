@@ -15,9 +15,13 @@ const exec = promisify(execFile);
 describe('@sealift/contract as npm has it', () => {
   const directory = mkdtempSync(join(tmpdir(), 'sealift-contract-'));
   const user = join(directory, 'user');
-  /** Not this checkout's npm, nor its cache. */
+  /** What `npm test` tells its children is about this checkout. */
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_|^INIT_CWD$|^NODE_OPTIONS$/i.test(name)));
   const npm = (cwd: string, ...args: string[]) =>
-    exec('npm', [...args, '--offline', '--cache', join(directory, 'cache'), '--no-audit', '--no-fund', '--no-update-notifier'], { cwd });
+    exec('npm', [...args, '--offline', '--cache', join(directory, 'cache'), '--no-audit', '--no-fund', '--no-update-notifier'], {
+      cwd,
+      env,
+    });
   const packed = { files: [] as string[] };
   let site: Site;
   before(async () => {
@@ -38,8 +42,8 @@ describe('@sealift/contract as npm has it', () => {
     rmSync(directory, { recursive: true, force: true });
   });
   const run = (file: string) => {
-    const env = { ...process.env, SEALIFT_MANAGER: site.url, SEALIFT_SOCKET: site.socket, NODE_OPTIONS: '' };
-    return exec(process.execPath, ['--disable-warning=ExperimentalWarning', file], { cwd: user, env });
+    const addresses = { SEALIFT_MANAGER: site.url, SEALIFT_SOCKET: site.socket };
+    return exec(process.execPath, ['--disable-warning=ExperimentalWarning', file], { cwd: user, env: { ...env, ...addresses } });
   };
 
   it('has what is needed and nothing else', () => {
