@@ -5,9 +5,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { errorCodes, publicApi } from '@sealift/contract';
+import { type Api, ErrorBody, errorCodes, publicApi } from '@sealift/contract';
+import { Errors } from 'typebox/value';
 import { readExposition } from '../testing/exposition.ts';
 import { Site } from '../testing/site.ts';
+import { routesOf } from './schemas.ts';
 
 const docs = join(import.meta.dirname, '../../../../docs');
 const page = readFileSync(join(docs, 'api.md'), 'utf8');
@@ -30,15 +32,17 @@ function commandsOf(markdown: string): Command[] {
 }
 
 /** The route that a command asks. */
-function routeOf(code: string): string | undefined {
+function routeOf(code: string): keyof typeof publicApi | undefined {
   const path = /(?:\$SEALIFT|http:\/\/localhost)(\/[^\s"?]*)/.exec(code)?.[1] ?? '';
   const method = /-X (\w+)/.exec(code)?.[1] ?? (code.includes('--json') ? 'POST' : 'GET');
   const parts = path.split('/');
   const named = (name: string) =>
     name.split('/').length === parts.length && name.split('/').every((part, at) => part.startsWith(':') || part === parts[at]);
-  return Object.entries(publicApi)
+  return routesOf<Api>(publicApi)
     .filter(([, route]) => route.method === method && named(route.path))
-    .sort(([, a], [, b]) => (a.path.match(/:/g) ?? []).length - (b.path.match(/:/g) ?? []).length)[0]?.[0];
+    .sort(([, a], [, b]) => (a.path.match(/:/g) ?? []).length - (b.path.match(/:/g) ?? []).length)[0]?.[0] as
+    | keyof typeof publicApi
+    | undefined; // one of its own names
 }
 
 describe('docs/api.md', () => {
@@ -100,8 +104,10 @@ describe('docs/api.md', () => {
       if (route === 'watchEvents') assert.match(out, /^id: 2\n[\s\S]*\nid: 3\n/);
       else assert.equal(exit, 0, said);
       if (route) last.set(route, out);
-      if (!out.startsWith('{')) continue;
+      if (!/^[{[]/.test(out)) continue;
       const answer = JSON.parse(out);
+      const schema = status >= 400 ? ErrorBody : route && publicApi[route].response;
+      if (schema) assert.deepEqual(Errors(schema, answer), [], said);
       if (route === 'migrateVm' && status === 202) env['MIGRATION'] = answer.id;
       if (answer.kind === 'drain' || answer.kind === 'balance') env['TASK'] = answer.id;
       if (route?.startsWith('cancel')) {
