@@ -1,7 +1,21 @@
 /** Every command that asks the manager: what it orders, what it says to programs, and how it ends where it is refused. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Cluster, DrainPlan, Event, Host, Migration, type MigrationPlan, publicApi, Rule, SealiftError, Task, Vm } from '@sealift/contract';
+import {
+  Cluster,
+  DrainPlan,
+  Event,
+  Host,
+  Image,
+  Migration,
+  type MigrationPlan,
+  publicApi,
+  Rule,
+  SealiftError,
+  Task,
+  Vm,
+  VmRemoval,
+} from '@sealift/contract';
 import { type TSchema, Type } from 'typebox';
 import { Errors } from 'typebox/value';
 import { isHandOver } from './hand-over.ts';
@@ -9,7 +23,20 @@ import { leavesOf, pathOf } from './manual/tree.ts';
 import { createProgram } from './program.ts';
 import { eventsOf, FakeManager, type Handlers } from './testing/fake-manager.ts';
 import { sealiftAll } from './testing/run.ts';
-import { balancePlan, cluster, completed, drainPlan, drainTask, event, host, migrationPlan, ordered, rule, vm } from './testing/samples.ts';
+import {
+  balancePlan,
+  cluster,
+  completed,
+  drainPlan,
+  drainTask,
+  event,
+  host,
+  image,
+  migrationPlan,
+  ordered,
+  rule,
+  vm,
+} from './testing/samples.ts';
 
 const id = ordered.id;
 const drained = { ...drainTask, state: 'completed' as const, endedAt: drainTask.startedAt + 9000 };
@@ -47,6 +74,9 @@ const answers: Handlers = {
   resumeVm: () => vm,
   startVm: () => vm,
   stopVm: () => vm,
+  listImages: () => [image],
+  importImage: () => image,
+  removeImage: () => ({}),
   removeVm: () => ({}),
   migrateVm: () => ordered,
   planMigration: () => migrationPlan,
@@ -75,6 +105,9 @@ const commands: Readonly<Record<string, readonly [args: string[], schema: TSchem
   'host rm': [['alpha'], nothing],
   'host drain': [['alpha'], Task, 'lines'],
   'host undrain': [['alpha'], Host],
+  'image ls': [line('--host alpha'), Type.Array(Image)],
+  'image import': [line('/root/debian.qcow2 --host alpha'), Image],
+  'image rm': [line('debian.qcow2 --host alpha'), nothing],
   'vm create': [line('demo --host alpha'), Vm],
   'vm apply': [
     line(`-f ${import.meta.dirname}/testing/demo.yaml`),
@@ -86,7 +119,7 @@ const commands: Readonly<Record<string, readonly [args: string[], schema: TSchem
   'vm reset': [['demo'], Vm],
   'vm suspend': [['demo'], Vm],
   'vm resume': [['demo'], Vm],
-  'vm rm': [['demo'], nothing],
+  'vm rm': [line('demo --keep-disks'), VmRemoval],
   'vm ls': [[], Type.Array(Vm)],
   'vm show': [['demo'], Vm],
   'vm stats': [[], Type.Array(Type.Pick(Vm, ['name', 'host', 'state', 'stats']))],

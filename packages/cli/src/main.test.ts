@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SealiftError } from '@sealift/contract';
 import { FakeManager } from './testing/fake-manager.ts';
-import { sealift, start } from './testing/run.ts';
+import { sealift, sealiftAll, start } from './testing/run.ts';
 import { host, silentHost, vm } from './testing/samples.ts';
 
 /** Nothing listens on port 1 of loopback. */
@@ -151,6 +151,35 @@ test('one thing is shown with all that is known of it', async () => {
   assert.match(shown, /^created +2026-01-02 03:04:05Z$/m);
   assert.match((await sealift(manager.url, 'host', 'show', 'alpha')).stdout, /^vms +demo \(running\)$/m);
   assert.match((await sealift(manager.url, 'host', 'show', 'bravo')).stdout, /^problem +connection refused$/m);
+});
+
+test('what disks in pools take is shown, with their images, and pools with what they have; removal says which disks went', async () => {
+  const disks = [
+    { pool: 'fast', name: 'root', image: 'debian.qcow2', clone: true, format: 'qcow2', shared: false } as const,
+    { pool: 'fast', name: 'data', sizeMiB: 1024, format: 'raw', shared: true } as const,
+  ];
+  const definition = { ...vm.definition, disks, seed: { userData: 'me' } };
+  const use = [{ path: '/pool/demo.root.qcow2', sizeBytes: 2 ** 31, allocatedBytes: 2 ** 28 }, { path: '/pool/demo.data.raw' }];
+  const pools = [{ name: 'fast', path: '/pool', total: 2 ** 34, available: 2 ** 33 }];
+  await using manager = await FakeManager.start({
+    getVm: () => ({ ...vm, definition, disks: use }),
+    getHost: () => ({ ...host, report: { ...(host.report ?? assert.fail()), pools } }),
+    removeVm: ({ query }) => (query ? { keptDisks: ['/pool/a'] } : { removedDisks: ['/pool/a', '/pool/b'] }),
+  });
+  const [shown, about, removed, kept] = await sealiftAll(
+    manager.url,
+    ['vm', 'show', 'demo'],
+    ['host', 'show', 'alpha'],
+    ['vm', 'rm', 'demo'],
+    ['vm', 'rm', 'demo', '--keep-disks'],
+  );
+  const first = /^disk 0 +root in pool fast \(qcow2, clone of debian\.qcow2\) \/pool\/demo\.root\.qcow2, 256 MiB of 2\.00 GiB allocated$/m;
+  assert.match(shown?.stdout ?? '', first);
+  assert.match(shown?.stdout ?? '', /^disk 1 +data in pool fast \(raw, shared\) \/pool\/demo\.data\.raw, THE FILE IS NOT THERE$/m);
+  assert.match(shown?.stdout ?? '', /^seed +user-data 2 bytes$/m);
+  assert.match(about?.stdout ?? '', /^pool fast +\/pool, 8\.00 GiB of 16\.0 GiB available$/m);
+  assert.equal(removed?.stdout, 'demo is removed; so are its disks /pool/a, /pool/b\n');
+  assert.equal(kept?.stdout, 'demo is removed; left where they are: /pool/a\n');
 });
 
 test('orders reach the manager as the contract writes them', async () => {

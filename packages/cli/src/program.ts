@@ -7,6 +7,7 @@ import { addEventCommands } from './event/commands.ts';
 import { UsageError } from './exit-codes.ts';
 import { handOvers } from './hand-over.ts';
 import { addHostCommands } from './host/commands.ts';
+import { addImageCommands } from './image/commands.ts';
 import { addMigrationCommands } from './migration/commands.ts';
 import { addMigrateCommand } from './migration/migrate.ts';
 import { addRuleCommands } from './rule/commands.ts';
@@ -31,6 +32,7 @@ export function createProgram(): Command {
   addStatusCommand(program);
   addClusterCommands(program.command('cluster').description('clusters: hosts among which VMs are placed and balanced'));
   addHostCommands(program.command('host').description('hosts, and the agents on them'));
+  addImageCommands(program.command('image').description('images in the pools of hosts, which disks are made from'));
   const vm = program.command('vm').description('virtual machines');
   addVmCommands(vm);
   addMigrateCommand(vm);

@@ -12,8 +12,8 @@ const connectMs = 10_000;
 export async function connect(address: ManagerAddress): Promise<Manager> {
   const [{ createClient, publicApi, SealiftError }, { Agent, fetch }] = await Promise.all([import('@sealift/contract'), import('undici')]);
   const unix = address.kind === 'unix' ? { socketPath: address.path } : {};
-  // Powering a guest off, or preparing a migration, is answered when it is done: headers may take minutes.
-  const dispatcher = new Agent({ bodyTimeout: silenceMs, headersTimeout: 600_000, connect: { timeout: connectMs, ...unix } });
+  // Powering a guest off, preparing a migration or copying an image for a disk is answered when it is done: headers may take an hour.
+  const dispatcher = new Agent({ bodyTimeout: silenceMs, headersTimeout: 3_600_000, connect: { timeout: connectMs, ...unix } });
   const base = address.kind === 'unix' ? 'http://localhost' : address.origin;
   const reach = async (url: string, init: Parameters<Fetch>[1]): Promise<Response> => {
     try {

@@ -7,6 +7,7 @@ import type {
   Event,
   Host,
   HostLoad,
+  Image,
   Migration,
   MigrationPlan,
   MigrationProgress,
@@ -58,6 +59,15 @@ export const host: Host = {
     linkMbps: 10_000,
     vms: [{ definition: vm.definition, state: 'running', log: '/var/log/demo' }],
   },
+};
+
+export const image: Image = {
+  pool: 'default',
+  name: 'debian.qcow2',
+  format: 'qcow2',
+  sizeBytes: 2048 * mebi,
+  allocatedBytes: 300 * mebi,
+  usedBy: ['/pool/web.root.qcow2'],
 };
 
 export const silentHost: Host = {

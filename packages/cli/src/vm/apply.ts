@@ -27,6 +27,9 @@ export function addApplyCommand(vm: Command): void {
         'Each document is the definition of one VM (the fields of vm show --json, "definition"), with "host" beside them: where it is created. ' +
           'It is the whole definition: what is left out becomes the default, an encryption mode that is left out the ' +
           "cluster's. MAC addresses may be left out; they stay as they are, or follow from the VM's name.",
+        'A disk is { path, format } for a file of the host, or one that is made in a pool, such as { pool: default, name: root, size: 20Gi, ' +
+          'image: debian-12.qcow2, clone: true }; a seed for cloud-init is seed: { userData, metaData, networkConfig }. ' +
+          'Disks that a VM has in a pool only now are made; files of those that it has there no more are left; one that is there stays as it was made.',
         'Documents are all checked before the first VM is touched. Then they are applied in their order; one that is refused does not keep the ' +
           'others back, and the exit status is that of the first refusal. Applying a file twice changes nothing the second time.',
         'A VM that is already there is not moved to the host of its document: that is what vm migrate is for.',

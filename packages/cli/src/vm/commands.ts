@@ -1,5 +1,5 @@
 /** `sealift vm …`: defining, looking and the console. What else there is, is beside this; migrate is in migration/. */
-import type { Host, Vm } from '@sealift/contract';
+import type { Host, Vm, VmRemoval } from '@sealift/contract';
 import type { Command } from 'commander';
 import { type Context, withManager } from '../context.ts';
 import { behind, collected } from '../manager/pages.ts';
@@ -49,9 +49,17 @@ function addCreateCommand(vm: Command): void {
       about: [
         "Defines a VM from options, over a file where one is named. What neither says is the default; the encryption mode is the cluster's. " +
           'For files with several VMs, and for changing what is there, see vm apply.',
+        'A disk in a pool is blank, a copy of an image of that pool, or with "clone" a copy-on-write clone, which holds only what is different from its ' +
+          'image. It is qcow2 where nothing else is said; without a size it is as large as its image; the only one may go without a name. ' +
+          'A seed is a small read-only volume, label cidata, that the VM has while it is on: cloud-init reads it (NoCloud).',
       ],
-      changes: 'The VM is there, off. Disk images and kernels are files that the host has already; none is made.',
+      changes:
+        'The VM is there, off. Disks that it has in pools are made, all or none; what it has by a path, and kernels, are files that the host has already.',
       examples: [
+        [
+          'sealift vm create db-1 --host alpha --disk pool=default,size=20Gi,image=debian-12.qcow2,clone --user-data me.yaml',
+          'from a cloud image',
+        ],
         ['sealift vm create web-1 --host alpha --memory 2048 --disk /var/lib/vms/web-1.qcow2 --nic lan', 'from options'],
         ['sealift vm create web-2 --host alpha -f web.yaml --vcpus 4', 'from a file, with more CPUs'],
       ],
@@ -65,21 +73,33 @@ function addRemoveCommand(vm: Command): void {
     vm
       .command('rm')
       .argument('<vm>', 'its name')
-      .description('forget a stopped VM; its disks stay')
-      .action((name: string, _options: unknown, command: Command) =>
+      .description('forget a stopped VM, and remove the disks that it has in pools')
+      .option('--keep-disks', 'leave these disks as files')
+      .action((name: string, { keepDisks }: { keepDisks?: boolean }, command: Command) =>
         withManager(command, async ({ io, manager }) => {
-          await manager.removeVm({ params: { vm: name } });
-          if (io.json) printJson(io, {});
-          else io.print(`${name} is removed; its disks are left as they are`);
+          const removal = await manager.removeVm({ params: { vm: name }, ...(keepDisks && { query: { keepDisks } }) });
+          if (io.json) printJson(io, removal);
+          else io.print(`${name} is removed; ${removalWords(removal)}`);
         }),
       ),
     {
-      about: ['Takes the definition away from the manager and from the host. Refused while the VM is on, or is moved.'],
-      changes: 'The definition is gone. Disk images are left as they are.',
-      examples: [['sealift vm rm web-1', 'after vm stop']],
+      about: [
+        'Takes the definition away from the manager and from the host, and with it the disks that were made for the VM in pools. Never an image, and ' +
+          'never what the VM has by a path. Refused while the VM is on, or is moved.',
+      ],
+      changes: 'The definition is gone, and what is on the disks that it has in pools; it says which. With --keep-disks they stay.',
+      examples: [
+        ['sealift vm rm web-1', 'after vm stop'],
+        ['sealift vm rm web-1 --keep-disks', 'its disks may be used by their paths afterwards'],
+      ],
       exits: [3, 4],
     },
   );
+}
+
+function removalWords({ removedDisks = [], keptDisks = [] }: VmRemoval): string {
+  if (removedDisks.length > 0) return `so ${removedDisks.length > 1 ? 'are its disks' : 'is its disk'} ${removedDisks.join(', ')}`;
+  return keptDisks.length > 0 ? `left where they are: ${keptDisks.join(', ')}` : 'its disks are left as they are';
 }
 
 function addListCommand(vm: Command): void {

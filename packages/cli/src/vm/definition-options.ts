@@ -11,7 +11,15 @@ export const addDefinitionOptions = (command: Command, { asks }: { readonly asks
     .option('--kernel <path>', 'boot this kernel of the host directly')
     .option('--initrd <path>', 'with this initial RAM disk')
     .option('--cmdline <text>', 'and this command line')
-    .option('--disk <path[,format=raw|qcow2][,shared]>', `a disk image of the host; repeatable${several(asks)}`, collect)
+    .option(
+      '--disk <disk>',
+      'a disk: PATH[,format=raw|qcow2][,shared] is a file of the host, pool=POOL,size=SIZE[,name=NAME][,image=IMAGE[,clone]][,format=raw][,shared] is made ' +
+        `in a pool; repeatable${several(asks)}`,
+      collect,
+    )
+    .option('--user-data <file>', 'for cloud-init: the VM gets a seed with this user-data (16 KiB at most)')
+    .option('--meta-data <file>', "in the seed (default: the VM's name)")
+    .option('--network-config <file>', 'in the seed')
     .option(
       '--nic <bridge[,mac=address]>',
       `a network card on a bridge of the host; repeatable${several(asks)}. Its MAC follows from the name`,

@@ -7,7 +7,8 @@ import { VmDefinition } from '@sealift/contract';
 import fc from 'fast-check';
 import { Check } from 'typebox/value';
 import { UsageError } from '../exit-codes.ts';
-import { definitionOf, parseDisk, parseNic } from './definition.ts';
+import { definitionOf, parseNic } from './definition.ts';
+import { parseDisk } from './disks.ts';
 import { macFor } from './mac.ts';
 
 test("a name alone gives the contract's defaults", async () => {
@@ -69,6 +70,38 @@ test('a file is the base, options go before it, and its NICs get addresses too',
     await assert.rejects(definitionOf('app', { file }), /neither JSON nor YAML/);
     await writeFile(file, JSON.stringify({ memmory: 1 }));
     await assert.rejects(definitionOf('app', { file }), UsageError);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('disks in pools and a seed, from options and from a file', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sealift-cli-'));
+  try {
+    const [userData, file] = [join(folder, 'user-data'), join(folder, 'vm.yaml')];
+    await writeFile(userData, '#cloud-config\n');
+    const root = { pool: 'fast', name: 'disk0', image: 'debian.qcow2', clone: true, sizeMiB: 20 * 1024, format: 'qcow2', shared: false };
+    const fromOptions = await definitionOf('db', { disk: ['pool=fast,image=debian.qcow2,clone,size=20Gi'], userData });
+    assert.deepEqual([fromOptions.disks, fromOptions.seed], [[root], { userData: '#cloud-config\n' }]);
+    const yaml = 'disks: [{ pool: fast, image: debian.qcow2, clone: true, size: 20Gi }]\nseed: { userData: x, metaData: y }\n';
+    await writeFile(file, yaml);
+    const fromFile = await definitionOf('db', { file, userData });
+    assert.deepEqual([fromFile.disks, fromFile.seed], [[root], { userData: '#cloud-config\n', metaData: 'y' }]);
+    const two = ['pool=fast,size=1G,name=a,format=raw', 'pool=fast,size=1M,name=b,shared'];
+    assert.deepEqual((await definitionOf('db', { disk: two })).disks, [
+      { pool: 'fast', name: 'a', sizeMiB: 954, format: 'raw', shared: false },
+      { pool: 'fast', name: 'b', sizeMiB: 1, format: 'qcow2', shared: true },
+    ]);
+    const wrong: [disks: string[], words: RegExp][] = [
+      [['pool=fast'], /disks\.0 \(disk0\) needs sizeMiB, or an image/],
+      [['pool=fast,size=1G', 'pool=fast,size=1G'], /disks\.0 is in a pool and needs a name/],
+      [['pool=fast,image=a,clone,format=raw'], /a clone: that takes format qcow2/],
+      [['pool=fast,image=../a'], /disks\.0\.image/],
+      [['pool=fast,size=much'], /size much of a disk is not a size/],
+      [['/a,size=1G'], /"size=1G" is neither/],
+    ];
+    for (const [disk, words] of wrong) await assert.rejects(definitionOf('db', { disk }), words);
+    await assert.rejects(definitionOf('db', { userData: join(folder, 'none') }), /none cannot be read/);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -1,11 +1,12 @@
 /** A VM's definition from options, over one that is there already or a file. */
-import { VmDefinition } from '@sealift/contract';
+import { disksFault, VmDefinition } from '@sealift/contract';
 import { Default, Errors } from 'typebox/value';
 import { UsageError } from '../exit-codes.ts';
+import { parseDisk, type SeedOptions, seedOver, withDiskDefaults } from './disks.ts';
 import { readDocuments } from './documents.ts';
 import { macFor } from './mac.ts';
 
-export interface DefinitionOptions {
+export interface DefinitionOptions extends SeedOptions {
   readonly memory?: number;
   readonly vcpus?: number;
   readonly cpuModel?: string;
@@ -22,19 +23,6 @@ export interface DefinitionOptions {
 /** What the contract leaves to whoever defines a VM; its own defaults are in its schema. */
 const defaults = { memoryMiB: 512 };
 
-/** `PATH[,format=raw|qcow2][,shared]`. The format is the file name's where it is not said: raw unless it ends in .qcow2. */
-export function parseDisk(text: string): { path: string; format: string; shared: boolean } {
-  const [path = '', ...options] = text.split(',');
-  let format = path.endsWith('.qcow2') ? 'qcow2' : 'raw';
-  let shared = false;
-  for (const option of options) {
-    if (option === 'shared') shared = true;
-    else if (option.startsWith('format=')) format = option.slice('format='.length);
-    else throw new UsageError(`--disk ${text}: "${option}" is neither format=raw, format=qcow2 nor shared`);
-  }
-  return { path, format, shared };
-}
-
 /** `BRIDGE[,mac=52:54:00:…]`. */
 export function parseNic(text: string): { bridge: string; mac?: string } {
   const [bridge = '', ...options] = text.split(',');
@@ -49,6 +37,8 @@ export function parseNic(text: string): { bridge: string; mac?: string } {
 export interface Draft {
   readonly kernelBoot?: object;
   readonly nics?: unknown;
+  readonly disks?: unknown;
+  readonly seed?: unknown;
   readonly encryption?: unknown;
 }
 
@@ -70,6 +60,7 @@ export function definitionOver(name: string, there: Draft, options: DefinitionOp
   }
   const { encryption: own, ...rest } = there;
   const mode = encryption ?? own;
+  const seed = seedOver(there.seed, options);
   return checked(name, {
     ...rest,
     ...(options.memory !== undefined && { memoryMiB: options.memory }),
@@ -78,6 +69,7 @@ export function definitionOver(name: string, there: Draft, options: DefinitionOp
     ...(options.machine !== undefined && { machine: options.machine }),
     ...(mode !== undefined && mode !== 'default' && { encryption: mode }),
     ...(Object.keys(boot).length > 0 && { kernelBoot: { ...there.kernelBoot, ...boot } }),
+    ...(seed !== undefined && { seed }),
     ...(disk && { disks: disk.map(parseDisk) }),
     ...(nic && { nics: nic.map(parseNic) }),
   });
@@ -89,13 +81,22 @@ export function definitionOver(name: string, there: Draft, options: DefinitionOp
  * @throws UsageError that names each field that is not right
  */
 export function checked(name: string, draft: Draft, where = `the definition of ${name}`): VmDefinition {
-  const definition: unknown = Default(VmDefinition, { ...defaults, ...draft, name, nics: withMacs(name, draft.nics) });
+  const definition: unknown = Default(VmDefinition, {
+    ...defaults,
+    ...draft,
+    name,
+    disks: withDiskDefaults(draft.disks),
+    nics: withMacs(name, draft.nics),
+  });
   const errors = [...Errors(VmDefinition, definition)];
   if (errors.length > 0) {
     const words = errors.map(({ instancePath, message }) => `${instancePath.slice(1).replaceAll('/', '.') || 'it'} ${message}`);
     throw new UsageError(`${where} is not right: ${[...new Set(words)].join('; ')}`);
   }
-  return definition as VmDefinition; // there was no error against this very schema
+  const sound = definition as VmDefinition; // there was no error against this very schema
+  const fault = disksFault(sound.disks);
+  if (fault !== undefined) throw new UsageError(`${where} is not right: ${fault}`);
+  return sound;
 }
 
 const withMacs = (name: string, nics: unknown): unknown =>

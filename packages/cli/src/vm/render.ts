@@ -1,5 +1,5 @@
 /** A VM in words. Pure but for printing. */
-import type { Vm, VmState, VmStats } from '@sealift/contract';
+import type { Disk, DiskUse, Vm, VmState, VmStats } from '@sealift/contract';
 import { type Io, printJson } from '../output/io.ts';
 import { printFields } from '../output/table.ts';
 import { formatBytes, formatRate, formatTime } from '../output/units.ts';
@@ -32,6 +32,16 @@ export const statsCells = ({ cpus, residentBytes, diskBytesPerSecond: disk, netw
 
 export const statsHead = ['CPUS', 'RESIDENT', 'DISK READ', 'DISK WRITTEN', 'NET IN', 'NET OUT'];
 
+function diskOf(disk: Disk, use: DiskUse | undefined): string {
+  const { format, shared, pool } = disk;
+  const origin = pool !== undefined && disk.image !== undefined ? [`${disk.clone ? 'clone' : 'copy'} of ${disk.image}`] : [];
+  const traits = [format, ...origin, ...(shared ? ['shared'] : [])].join(', ');
+  const what = pool === undefined ? `${disk.path} (${traits})` : `${disk.name} in pool ${pool} (${traits})${use ? ` ${use.path}` : ''}`;
+  if (!use) return what;
+  if (use.sizeBytes === undefined || use.allocatedBytes === undefined) return `${what}, THE FILE IS NOT THERE`;
+  return `${what}, ${formatBytes(use.allocatedBytes)} of ${formatBytes(use.sizeBytes)} allocated`;
+}
+
 export function printDetails(io: Io, vm: Vm): void {
   const { definition, stats } = vm;
   printFields(io, {
@@ -49,9 +59,8 @@ export function printDetails(io: Io, vm: Vm): void {
     kernel: definition.kernelBoot?.kernel,
     initrd: definition.kernelBoot?.initrd,
     cmdline: definition.kernelBoot?.cmdline,
-    ...Object.fromEntries(
-      definition.disks.map(({ path, format, shared }, n) => [`disk ${n}`, `${path} (${format}${shared ? ', shared' : ''})`]),
-    ),
+    ...Object.fromEntries(definition.disks.map((disk, n) => [`disk ${n}`, diskOf(disk, vm.disks?.[n])])),
+    seed: definition.seed && `user-data ${Buffer.byteLength(definition.seed.userData)} bytes`,
     ...Object.fromEntries(definition.nics.map(({ bridge, mac }, n) => [`nic ${n}`, `${bridge} ${mac}`])),
     created: formatTime(vm.createdAt),
     'cpus in use': stats && `${stats.cpus.toFixed(2)} of ${definition.vcpus}`,
