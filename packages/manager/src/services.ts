@@ -8,6 +8,7 @@ import { Clusters } from './clusters/clusters.ts';
 import { type DrainPace, Drains } from './drain/drains.ts';
 import { Events } from './events/events.ts';
 import { defaultHistory, type HistoryPolicy, Keeping } from './events/keeping.ts';
+import { Exclusive } from './exclusive.ts';
 import { Migrations } from './migrations/migrations.ts';
 import { Resolutions } from './migrations/resolutions.ts';
 import { Rules } from './rules/rules.ts';
@@ -49,7 +50,7 @@ export function assemble(store: Store, identity: Identity, log: Logger, tuning: 
   const rules = new Rules(store, events, log);
   const planning = migrations.planner;
   const pace = { ...defaultPace, ...tuning.pace, autoMs: tuning.autoBalanceMs ?? defaultAutoMs };
-  const runners = { store, hosts, tasks, events, moving: migrations, planning, log, pace };
+  const runners = { store, hosts, tasks, events, moving: migrations, planning, log, pace, beginning: new Exclusive() };
   const drains = new Drains(runners);
   const balances = new Balances(runners);
   const keeping = new Keeping(store, tuning.history ?? defaultHistory, log);

@@ -61,7 +61,7 @@ export class Balance {
       await tasks.end(this.#task, 'cancelled');
       return;
     }
-    const begun = await this.#beginMore(parts);
+    const begun = await this.#services.beginning.run(() => this.#beginMore(parts));
     await this.#task.progress(parts.ended.length + this.#leftOut.size, this.#moves.length);
     if (parts.running.length + begun === 0 && this.#next(parts).length === 0) await this.#end(parts.ended);
   }

@@ -7,6 +7,7 @@ import { type BalancePlan, type Move, SealiftError, type Task } from '@sealift/c
 import type { Logger } from 'pino';
 import type { Hosts } from '../agents/hosts.ts';
 import type { Events } from '../events/events.ts';
+import type { Exclusive } from '../exclusive.ts';
 import type { Moving, Planning } from '../moves/planning.ts';
 import type { Store } from '../store/store.ts';
 import type { LiveTask } from '../tasks/live.ts';
@@ -21,6 +22,8 @@ export interface BalanceServices {
   readonly events: Events;
   readonly moving: Moving;
   readonly planning: Planning;
+  /** Whoever begins migrations within limits looks how many go on, and begins more, before the next one looks. */
+  readonly beginning: Exclusive;
   readonly log: Logger;
   readonly pace: BalancePace;
 }

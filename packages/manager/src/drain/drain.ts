@@ -58,7 +58,8 @@ export class Drain {
         await this.#stop(parts);
         return undefined;
       }
-      const round = await this.#round();
+      await this.#host.ask(); // a silent host keeps nobody else waiting
+      const round = await this.#services.beginning.run(() => this.#round());
       this.#trouble = undefined;
       return round.dueAt;
     } catch (error) {

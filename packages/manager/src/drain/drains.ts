@@ -9,6 +9,7 @@ import { type DrainOrder, type Host, SealiftError, type Task } from '@sealift/co
 import type { Logger } from 'pino';
 import type { Hosts } from '../agents/hosts.ts';
 import type { Events } from '../events/events.ts';
+import { Exclusive } from '../exclusive.ts';
 import type { Moving, Planning } from '../moves/planning.ts';
 import type { Store } from '../store/store.ts';
 import type { LiveTask } from '../tasks/live.ts';
@@ -26,6 +27,8 @@ export interface DrainServices {
   readonly events: Events;
   readonly moving: Moving;
   readonly planning: Planning;
+  /** Whoever begins migrations within limits looks how many go on, and begins more, before the next one looks. */
+  readonly beginning: Exclusive;
   readonly log: Logger;
   readonly pace: DrainPace;
 }
@@ -39,7 +42,7 @@ export class Drains {
   readonly #services: DrainServices;
   readonly #running = new Map<string, { readonly task: LiveTask; readonly done: Promise<void> }>();
   readonly #closing = new AbortController();
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #orders = new Exclusive();
 
   constructor(services: DrainServices) {
     this.#services = services;
@@ -51,7 +54,7 @@ export class Drains {
    */
   order(host: string, order: DrainOrder): Promise<Task> {
     // One at a time, so that of two hosts that could only go to each other the second is told, instead of both waiting.
-    return this.#exclusive(async () => {
+    return this.#orders.run(async () => {
       const { hosts, tasks, planning, store } = this.#services;
       const monitored = hosts.get(host);
       this.#refuseDraining(host);
@@ -77,7 +80,7 @@ export class Drains {
 
   /** A drain that goes on is cancelled; what has left stays where it is. */
   undrain(host: string): Promise<Host> {
-    return this.#exclusive(async () => {
+    return this.#orders.run(async () => {
       const monitored = this.#services.hosts.get(host);
       await this.#running.get(host)?.task.cancel();
       await monitored.setMaintenance('none');
@@ -112,11 +115,5 @@ export class Drains {
     const { id, cancelled } = running.task;
     const what = cancelled.aborted ? 'it is being cancelled: try again once it has ended' : `see how it goes: sealift task watch ${id}`;
     throw new SealiftError('wrong_state', `host ${host} is being drained already, by task ${id}; ${what}`, { details: { task: id } });
-  }
-
-  #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => undefined);
-    return turn;
   }
 }

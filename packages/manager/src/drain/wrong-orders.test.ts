@@ -88,3 +88,27 @@ describe('orders that cross a drain', () => {
     assert.equal((await site.client.getVm({ params: { vm: 'a' } })).host, here);
   });
 });
+
+describe('drains of several hosts at the same moment', () => {
+  it('keep to the limit of their cluster together', async () => {
+    const site = await Site.start({ more: ['charlie', 'delta'] });
+    try {
+      await site.client.setCluster({ params: { cluster: 'default' }, body: { limits: { perCluster: 1 } } });
+      const from = ['alpha', 'bravo', 'charlie'];
+      for (const host of from) for (const n of [1, 2]) await site.running(`${host}-${n}`, {}, host);
+      const drained = Promise.all(
+        from.map(async (host) => site.ended((await site.client.drainHost({ params: { host }, body: {} })).id)),
+      ).then((tasks) => tasks.map(({ state }) => state));
+      let most = 0;
+      let over = false;
+      void drained.finally(() => {
+        over = true;
+      });
+      while (!over) most = Math.max(most, (await site.client.listMigrations({ query: { running: true } })).length);
+      assert.deepEqual(await drained, ['completed', 'completed', 'completed']);
+      assert.equal(most, 1);
+    } finally {
+      await site.close();
+    }
+  });
+});

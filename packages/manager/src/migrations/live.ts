@@ -1,5 +1,6 @@
 /** A migration that has not ended, as this manager knows it now, with those who watch it. */
 import type { Migration, MigrationSpec } from '@sealift/contract';
+import { Exclusive } from '../exclusive.ts';
 import type { StoredMigration } from '../store/store.ts';
 
 export class LiveMigration {
@@ -16,7 +17,8 @@ export class LiveMigration {
   readonly decidedToBegin = Promise.withResolvers<void>();
   /** Aborted when an administrator has ended it: what the agents still say changes nothing any more. */
   readonly decided = new AbortController();
-  #turn: Promise<unknown> = Promise.resolve();
+  /** One recording at a time: what the agents say and what an administrator decides may come to different ends. */
+  readonly recording = new Exclusive();
 
   constructor({ migration, spec, begunAt }: StoredMigration) {
     this.#current = migration;
@@ -26,13 +28,6 @@ export class LiveMigration {
 
   get current(): Migration {
     return this.#current;
-  }
-
-  /** One recording at a time: what the agents say and what an administrator decides may come to different ends. */
-  exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => undefined);
-    return turn;
   }
 
   show(migration: Migration): void {

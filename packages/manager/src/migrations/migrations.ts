@@ -149,7 +149,7 @@ export class Migrations {
     }
     if (!live.begun) throw notTold(known);
     const [source, destination] = await Promise.all([from, to].map((host) => standingOf(this.#hosts.get(host), known)));
-    return live.exclusive(async () => {
+    return live.recording.run(async () => {
       if (live.current.resolution?.keep === keep) return live.current;
       if (live.current.endedAt !== undefined) throw over(live.current);
       checkResolution(live.current, keep, source, destination);
@@ -246,7 +246,7 @@ export class Migrations {
   }
 
   #record(live: LiveMigration, verdict: Verdict): Promise<void> {
-    return live.exclusive(async () => {
+    return live.recording.run(async () => {
       if (live.current.endedAt === undefined) await this.#recordNext(live, verdict);
     });
   }
@@ -311,7 +311,7 @@ export class Migrations {
   /** A manager that died between recording a decision and carrying it out. */
   async #decideAgain(live: LiveMigration, keep: Keep): Promise<void> {
     try {
-      await live.exclusive(() => this.#decide(live, keep, true));
+      await live.recording.run(() => this.#decide(live, keep, true));
     } catch (error) {
       if (this.#closing.signal.aborted) return;
       const { id: migration, vm } = live.current;
