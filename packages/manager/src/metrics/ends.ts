@@ -48,7 +48,7 @@ export class Ends {
     });
     this.#switchOver = new Histogram({
       name: 'sealift_migration_switch_over_seconds',
-      help: "Of completed migrations: source vCPUs stopped to destination vCPUs running, on the source's clock. A client's gap is longer",
+      help: "Of completed migrations: source vCPUs stopped to destination vCPUs running, on the source's clock. Not the guest gap, which only a client can measure",
       labelNames: ['suite'],
       buckets: switchOverBuckets,
       registers,
