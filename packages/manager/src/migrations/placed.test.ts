@@ -67,3 +67,22 @@ describe('orders without a destination, and dry runs', { timeout: 120_000 }, () 
     assert.equal((await plan()).to, 'alpha');
   });
 });
+
+describe('an order without a destination, among three hosts', { timeout: 120_000 }, () => {
+  it('goes to the next best where the best, asked anew, has no room any more, and says which it took', async () => {
+    const site = await Site.start({ more: ['charlie'], tuning: { pollMs: 60_000 } });
+    try {
+      await site.running('redis');
+      const best = (await site.client.planMigration({ params: { vm: 'redis' }, body: {} })).to;
+      const [first, next] = best === 'bravo' ? [site.bravo, 'charlie'] : [site.more[0], 'bravo'];
+      assert.ok(first);
+      first.host.traits.totalMiB = 100;
+      const { id, to } = await site.client.migrateVm({ params: { vm: 'redis' }, body: {} });
+      assert.equal(to, next);
+      assert.equal((await site.watch(id)).at(-1)?.phase, 'completed');
+      assert.equal((await site.client.getVm({ params: { vm: 'redis' } })).host, next);
+    } finally {
+      await site.close();
+    }
+  });
+});
