@@ -61,7 +61,7 @@ test('every seed is a volume cidata with the files that cloud-init reads, and al
       assert.deepEqual(read(volume), { label: 'cidata', files });
       assert.deepEqual(seedOf({ name: 'web', seed }), volume);
     }),
-    { numRuns: 8 },
+    { numRuns: 8, endOnFailure: true },
   );
   assert.equal(seedOf({ name: 'web' }), undefined);
 });

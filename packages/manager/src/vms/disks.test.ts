@@ -1,0 +1,51 @@
+/** Disks in pools through the manager: what it passes on, what it tells, and that it moves none that only one host has. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { definitionOf } from '../testing/records.ts';
+import { refused } from '../testing/refused.ts';
+import { Site } from '../testing/site.ts';
+
+test('disks come, stay and go as the host says, and one that only a host has keeps its VM there', async () => {
+  const site = await Site.start();
+  const directory = await mkdtemp(join(tmpdir(), 'sealift-images-'));
+  try {
+    const { client } = site;
+    const on = { host: 'alpha' };
+    const path = join(directory, 'base.img');
+    await writeFile(path, 'boot me');
+    const image = { pool: 'default', name: 'base.raw' };
+    assert.deepEqual(await client.importImage({ params: on, body: { ...image, path } }), (await client.listImages({ params: on }))[0]);
+    assert.deepEqual(await client.listImages({ params: { host: 'bravo' } }), []);
+    await assert.rejects(client.listImages({ params: { host: 'nowhere' } }), refused('not_found', /there is no host nowhere/));
+
+    const root = { pool: 'default', name: 'root', image: 'base.raw', clone: true, format: 'qcow2', shared: false } as const;
+    const create = (vm: string, disk: object = {}) =>
+      client.createVm({ body: { ...on, definition: { ...definitionOf(vm), disks: [{ ...root, ...disk }] } } });
+    await assert.rejects(create('web', { pool: 'fast' }), refused('no_room', /no pool fast/));
+    await assert.rejects(client.getVm({ params: { vm: 'web' } }), refused('not_found', /no VM web/));
+    await create('web');
+    await create('other');
+    await client.startVm({ params: { vm: 'web' } });
+    await assert.rejects(
+      client.migrateVm({ params: { vm: 'web' }, body: { to: 'bravo' } }),
+      refused('incompatible', /only its host sees, root in pool default/),
+    );
+    await client.stopVm({ params: { vm: 'web' }, body: { force: true } });
+
+    const removal = { params: { ...on, pool: 'default', image: 'base.raw' } };
+    await assert.rejects(client.removeImage(removal), refused('wrong_state', /in use/));
+    assert.deepEqual(Object.keys(await client.removeVm({ params: { vm: 'other' }, query: { keepDisks: true } })), ['keptDisks']);
+    const { removedDisks = [] } = await client.removeVm({ params: { vm: 'web' } });
+    assert.match(removedDisks.join(), /web\.root\.qcow2$/);
+    const [gone] = await client
+      .listEvents({ query: { vm: 'web', limit: 3 } })
+      .then((all) => all.filter(({ type }) => type === 'vm.removed'));
+    assert.match(gone?.message ?? '', /VM web was removed; and with it its disks .*web\.root\.qcow2 on host alpha/);
+  } finally {
+    await site.close();
+    await rm(directory, { recursive: true });
+  }
+});
