@@ -4,6 +4,7 @@ import pino from 'pino';
 import { startManager } from './manager.ts';
 import { StartupError } from './startup/error.ts';
 import { hardenProcess } from './startup/hardening.ts';
+import { boundHeap } from './startup/heap.ts';
 import { readIdentity } from './startup/identity.ts';
 import { parseListen } from './startup/listen.ts';
 
@@ -51,6 +52,7 @@ async function run(options: Options): Promise<void> {
   const log = pino({ base: null }, pino.destination({ dest: 2, sync: true }));
   try {
     hardenProcess();
+    boundHeap();
     const listen = parseListen(options.listen);
     const identity = readIdentity(options);
     const manager = await startManager({

@@ -3,6 +3,7 @@ import { type Host, type HostRegistration, type HostReport, SealiftError } from 
 import type { Logger } from 'pino';
 import type { Events } from '../events/events.ts';
 import type { NamePage, Store, StoredHost } from '../store/store.ts';
+import { Alike } from './alike.ts';
 import { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
 import { AgentLink } from './link.ts';
@@ -15,7 +16,7 @@ const lookUp = 10_000;
 const greeted = 48;
 
 /** What is the same for every site. */
-type SiteWatch = Omit<Watch, 'whereabouts' | 'gate' | 'count'>;
+type SiteWatch = Omit<Watch, 'whereabouts' | 'alike' | 'gate' | 'count'>;
 
 export class Hosts {
   readonly #store: Store;
@@ -33,7 +34,13 @@ export class Hosts {
   readonly whereabouts = new Whereabouts();
 
   constructor(identity: Identity, site: SiteWatch) {
-    const watch: Watch = { ...site, whereabouts: this.whereabouts, gate: new Gate(greeted), count: () => this.#hosts.size };
+    const watch: Watch = {
+      ...site,
+      whereabouts: this.whereabouts,
+      alike: new Alike(),
+      gate: new Gate(greeted),
+      count: () => this.#hosts.size,
+    };
     this.#watch = watch;
     this.#store = watch.store;
     this.#identity = identity;

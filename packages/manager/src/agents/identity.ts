@@ -43,6 +43,8 @@ export class HostKeyChanged extends Error {
 /** The key of a host, known from the first connection on or from the store; every later connection must show the same. */
 export class Pin {
   #keyHash: string | undefined;
+  /** SHA-256 of a certificate that was seen to have that key: most connections show it again. */
+  #checked: string | undefined;
 
   constructor(keyHash?: string) {
     this.#keyHash = keyHash;
@@ -56,8 +58,11 @@ export class Pin {
   check(socket: TLSSocket): void {
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) throw new Error('it showed no certificate');
+    const { fingerprint256 } = certificate;
+    if (fingerprint256 === this.#checked) return;
     const found = keyHashOf(certificate);
     this.#keyHash ??= found;
     if (found !== this.#keyHash) throw new HostKeyChanged(this.#keyHash, found);
+    this.#checked = fingerprint256;
   }
 }

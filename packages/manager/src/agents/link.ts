@@ -1,7 +1,18 @@
 /** The way to one host's agent: typed calls and consoles over mutual TLS 1.3, errors that name the host. */
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
-import { agentApi, type Client, createClient, errorOf, type Fetch, type HostReport, SealiftError } from '@sealift/contract';
+import {
+  type AttemptReport,
+  agentApi,
+  type Client,
+  createClient,
+  errorOf,
+  type Fetch,
+  type HostReport,
+  pathOf,
+  type Route,
+  SealiftError,
+} from '@sealift/contract';
 import { Agent, buildConnector, fetch } from 'undici';
 import { openConsole } from './console.ts';
 import { type Identity, Pin, tlsFor } from './identity.ts';
@@ -46,7 +57,8 @@ export class AgentLink {
     this.#pin = new Pin(keyHash);
     this.#dispatcher = new Agent({ connect: this.#connector(), headersTimeout: answerMs, bodyTimeout: silenceMs });
     this.#patient = new Agent({ connect: this.#connector(), headersTimeout: copyMs, bodyTimeout: silenceMs });
-    this.client = createClient(agentApi, `https://${endpoint}`, this.#fetch, 'agent_unreachable');
+    const client = createClient(agentApi, `https://${endpoint}`, this.#fetch, 'agent_unreachable');
+    this.client = { ...client, watchAttempt: ({ params }, signal) => this.#watchAttempt(params.migration, signal) };
   }
 
   /** The hash of the key that this host is held to. */
@@ -64,14 +76,7 @@ export class AgentLink {
     const signal = AbortSignal.timeout(reportTimeoutMs + (awaited?.seconds ?? 0) * 1000);
     const headers = awaited ? { prefer: `wait=${awaited.seconds}`, 'sealift-revision': awaited.revision } : {};
     try {
-      // Asked of every host all the time: without the layers of fetch.
-      const { method, path } = agentApi.host;
-      const origin = `https://${this.endpoint}`;
-      const answer = await this.#dispatcher.request({ origin, path, method, headers: { accept: 'application/json', ...headers }, signal });
-      if (answer.statusCode !== agentApi.host.status) {
-        const refusal: unknown = await answer.body.json().catch(() => undefined);
-        throw errorOf(refusal) ?? new SealiftError('internal', `${method} ${path} was answered with HTTP ${answer.statusCode}`);
-      }
+      const answer = await this.#request(agentApi.host, pathOf(agentApi.host), { accept: 'application/json', ...headers }, signal);
       const revision = answer.headers['sealift-revision'];
       const report = (await answer.body.json()) as HostReport; // as agents answer by the contract
       return { report, revision: typeof revision === 'string' ? revision : undefined };
@@ -91,6 +96,31 @@ export class AgentLink {
 
   async close(): Promise<void> {
     await Promise.all([this.#dispatcher.destroy(), this.#patient.destroy()]);
+  }
+
+  /** Several times a second of each migration: without the layers of fetch and of its streams. */
+  async *#watchAttempt(migration: string, signal?: AbortSignal): AsyncGenerator<AttemptReport> {
+    const route = agentApi.watchAttempt;
+    const answer = await this.#request(route, pathOf(route, { migration }), { accept: 'text/event-stream' }, signal).catch((error) => {
+      throw error instanceof SealiftError || signal?.aborted ? error : unreachable(this.host, this.endpoint, error);
+    });
+    let rest = '';
+    for await (const text of answer.body.setEncoding('utf8')) {
+      const events = (rest + text).split('\n\n');
+      rest = events.pop() ?? '';
+      // An agent's events are one line of JSON each; comments keep the connection alive.
+      for (const event of events) if (event.startsWith('data: ')) yield JSON.parse(event.slice(6)) as AttemptReport;
+    }
+  }
+
+  /** @throws SealiftError the agent's refusal; any other error where it does not answer */
+  async #request(route: Route, path: string, headers: Record<string, string>, signal?: AbortSignal) {
+    const { method } = route;
+    const origin = `https://${this.endpoint}`;
+    const answer = await this.#dispatcher.request({ origin, path, method, headers, ...(signal && { signal }) });
+    if (answer.statusCode === route.status) return answer;
+    const refusal: unknown = await answer.body.json().catch(() => undefined);
+    throw errorOf(refusal) ?? new SealiftError('internal', `${method} ${path} was answered with HTTP ${answer.statusCode}`);
   }
 
   readonly #fetch: Fetch = async (url, init) => {

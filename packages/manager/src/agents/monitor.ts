@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { Events } from '../events/events.ts';
 import { VmStates } from '../events/vm-states.ts';
 import type { Store, StoredHost } from '../store/store.ts';
+import type { Alike } from './alike.ts';
 import type { Gate } from './gate.ts';
 import type { AgentLink, Await } from './link.ts';
 import type { Whereabouts } from './whereabouts.ts';
@@ -28,6 +29,8 @@ export interface Watch {
   readonly events: Events;
   /** Told of each report. */
   readonly whereabouts: Whereabouts;
+  /** What many hosts say alike is kept once. */
+  readonly alike: Alike;
   /** For asking a host that may not answer, or not soon. */
   readonly gate: Gate;
   /** How many hosts are watched. */
@@ -52,6 +55,7 @@ export class MonitoredHost {
   readonly #events: Events;
   readonly #vmStates = new VmStates();
   readonly #whereabouts: Whereabouts;
+  readonly #alike: Alike;
   readonly #count: () => number;
   #vms: { readonly of: HostReport; readonly byName: ReadonlyMap<string, AgentVm> } | undefined;
   /** Of the report that is shown; undefined where its agent does not say. */
@@ -71,6 +75,7 @@ export class MonitoredHost {
     const { store, log, pollMs, greet, events, gate } = watch;
     this.link = link;
     this.#whereabouts = watch.whereabouts;
+    this.#alike = watch.alike;
     this.#count = watch.count;
     this.#greet = greet;
     this.#events = events;
@@ -167,7 +172,8 @@ export class MonitoredHost {
     const number = ++this.#asked;
     try {
       await this.#greet.before(this.link);
-      const { report, revision } = await this.link.tell(awaited);
+      const { report: told, revision } = await this.link.tell(awaited);
+      const report = { ...told, qemu: this.#alike.same(told.qemu), ...(told.cpu && { cpu: this.#alike.same(told.cpu) }) };
       if (report.name !== this.name) {
         throw new SealiftError('agent_unreachable', `the agent at ${this.#stored.endpoint} serves host ${report.name}, not ${this.name}`);
       }
