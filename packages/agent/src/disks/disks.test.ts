@@ -180,6 +180,7 @@ test('disks are added to a VM, never remade; those taken out stay as files, and 
     host.change('web', vmOf('web', disk('a', { sizeMiB: 8 }), disk('c'))),
     refused('invalid_request', /disk a of VM web is made already/),
   );
+  await assert.rejects(host.change('web', vmOf('web', disk('a', { format: 'raw' }))), refused('invalid_request', /is made already/));
   assert.deepEqual(inPool(), ['images', 'web.a.qcow2', 'web.b.qcow2']);
   await host.change('web', vmOf('web', disk('b')));
   assert.deepEqual(await host.remove('web', true), { keptDisks: [join(pool, 'web.b.qcow2')] });

@@ -48,13 +48,13 @@ export class Disks {
    */
   async change(vm: string, before: readonly Disk[], after: readonly Disk[], undo: Undo, save: () => Promise<void>): Promise<void> {
     if (isDeepStrictEqual(before, after)) return save(); // also where this host has lost a pool
-    const old = new Map(before.filter(isPoolDisk).map((disk) => [this.pools.disk(vm, disk), disk]));
+    const old = new Map(before.filter(isPoolDisk).map((disk) => [`${disk.pool}/${disk.name}`, disk]));
     const wanted: PoolDisk[] = [];
     for (const disk of after.filter(isPoolDisk)) {
-      const there = old.get(this.pools.disk(vm, disk));
+      const there = old.get(`${disk.pool}/${disk.name}`);
       if (!there) wanted.push(disk);
       else if (!isDeepStrictEqual({ ...there, shared: true }, { ...disk, shared: true })) {
-        const message = `disk ${disk.name} of VM ${vm} is made already: its size and image stay as they are. Give another one another name`;
+        const message = `disk ${disk.name} of VM ${vm} is made already: its size, format and image stay as they are. Give another one another name`;
         throw new SealiftError('invalid_request', message);
       }
     }

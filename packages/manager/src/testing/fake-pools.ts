@@ -24,11 +24,11 @@ export class FakePools {
   change(vm: VmDefinition, before: readonly Disk[]): void {
     const fault = disksFault(vm.disks);
     if (fault !== undefined) throw new SealiftError('invalid_request', `the definition of ${vm.name} is not right: ${fault}`);
-    const old = new Map(before.filter(isPoolDisk).map((disk) => [this.#fileOf(vm.name, disk), disk]));
+    const old = new Map(before.filter(isPoolDisk).map((disk) => [`${disk.pool}/${disk.name}`, disk]));
     const made = new Map<string, string | undefined>();
     for (const disk of vm.disks.filter(isPoolDisk)) {
       const file = this.#fileOf(vm.name, disk);
-      const there = old.get(file);
+      const there = old.get(`${disk.pool}/${disk.name}`);
       if (there && !isDeepStrictEqual({ ...there, shared: true }, { ...disk, shared: true })) {
         throw new SealiftError('invalid_request', `disk ${disk.name} of VM ${vm.name} is made already`);
       }

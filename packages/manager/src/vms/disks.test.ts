@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { definitionOf } from '../testing/records.ts';
 import { refused } from '../testing/refused.ts';
 import { Site } from '../testing/site.ts';
@@ -40,10 +41,11 @@ test('disks come, stay and go as the host says, and one that only a host has kee
     assert.deepEqual(Object.keys(await client.removeVm({ params: { vm: 'other' }, query: { keepDisks: true } })), ['keptDisks']);
     const { removedDisks = [] } = await client.removeVm({ params: { vm: 'web' } });
     assert.match(removedDisks.join(), /web\.root\.qcow2$/);
-    const [gone] = await client
-      .listEvents({ query: { vm: 'web', limit: 3 } })
-      .then((all) => all.filter(({ type }) => type === 'vm.removed'));
-    assert.match(gone?.message ?? '', /VM web was removed; and with it its disks .*web\.root\.qcow2 on host alpha/);
+    const told = async (): Promise<string> =>
+      (await client.listEvents({ query: { vm: 'web' } })).find(({ type }) => type === 'vm.removed')?.message ?? '';
+    // Events are shown when they are written, which is a little after the answer.
+    for (const deadline = Date.now() + 30_000; (await told()) === '' && Date.now() < deadline; ) await sleep(20);
+    assert.match(await told(), /VM web was removed; and with it its disks .*web\.root\.qcow2 on host alpha/);
   } finally {
     await site.close();
     await rm(directory, { recursive: true });
