@@ -1,5 +1,5 @@
 /** What each route of the agent's API does. */
-import { type agentApi, type MigrationSpec, SealiftError } from '@sealift/contract';
+import { type agentApi, type MigrationSpec, SealiftError, type VmDefinition } from '@sealift/contract';
 import type { AgentHost, Attempts } from '../attempts.ts';
 import type { Images } from '../disks/images.ts';
 import { type HostReporter, noSealReason } from '../host-report.ts';
@@ -13,8 +13,12 @@ export function createHandlers(host: AgentHost, attempts: Attempts, reporter: Ho
     adopted.requireOurs(name);
     return reporter.vm(await act(name));
   };
-  const requireAllowed = (spec: MigrationSpec): void => {
-    if (!host.noSeal || spec.suite === 'none') return;
+  /** The manager has decided. What this host was told itself, by its administrator or in the VM's own definition, holds all the same. */
+  const requireAllowed = ({ suite }: MigrationSpec, { name, encryption }: VmDefinition): void => {
+    if (suite === 'none' && encryption === 'required') {
+      throw new SealiftError('encryption_required', `${name} must be sealed (encryption required), and this migration is to be clear`);
+    }
+    if (!host.noSeal || suite === 'none') return;
     const why = noSealReason(host.identity.name);
     throw new SealiftError('encryption_required', `${why}: it takes part in clear migrations only, and this one is to be sealed`);
   };
@@ -53,13 +57,13 @@ export function createHandlers(host: AgentHost, attempts: Attempts, reporter: Ho
 
     offerKey: ({ body }) => attempts.offerKey(body),
     incoming: async ({ body }) => {
-      requireAllowed(body.spec);
+      requireAllowed(body.spec, body.vm);
       adopted.requireFree(body.vm.name);
       return attempts.incoming(body);
     },
     outgoing: async ({ body }) => {
-      requireAllowed(body.spec);
       adopted.requireOurs(body.vm);
+      requireAllowed(body.spec, vms.vm(body.vm).definition);
       return attempts.outgoing(body);
     },
     getAttempt: ({ params }) => attempts.get(params.migration),

@@ -228,8 +228,16 @@ test('a host that must not seal says so and why, refuses what is to be sealed at
   const report = await agent.host({});
   assert.equal(report.canSeal, false);
   assert.match(report.cannotSealBecause ?? '', /alpha was started with --no-seal/);
-  const body = (suite: MigrationSpec['suite']) => ({ spec: { migration: randomUUID(), suite }, vm: bareVm('web') }) as never;
-  await assert.rejects(agent.incoming({ body: body('aes-256-gcm') }), code('encryption_required'));
-  await assert.rejects(agent.outgoing({ body: body('aes-256-gcm') }), code('encryption_required'));
-  await assert.doesNotReject(agent.incoming({ body: body('none') }));
+  const spec = (suite: MigrationSpec['suite']) => ({ migration: randomUUID(), suite });
+  const vm = bareVm('leaving', { encryption: 'opportunistic' });
+  const coming = (suite: MigrationSpec['suite']) => ({ spec: spec(suite), vm: { ...vm, name: 'coming' } }) as never; // what the handler looks at
+  await vms.define(vm);
+  try {
+    const leaving = { spec: spec('aes-256-gcm'), vm: vm.name } as never;
+    await assert.rejects(agent.incoming({ body: coming('aes-256-gcm') }), code('encryption_required'));
+    await assert.rejects(agent.outgoing({ body: leaving }), code('encryption_required'));
+    await assert.doesNotReject(agent.incoming({ body: coming('none') }));
+  } finally {
+    await vms.remove(vm.name);
+  }
 });

@@ -175,6 +175,28 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
       assert.notEqual(offers[0]?.publicKey, offers[1]?.publicKey);
     });
 
+    it('refuses to send or take in the clear what its own definition wants sealed', async () => {
+      const { name, keyHash } = await call().host();
+      const here = { name, keyHash };
+      const clear = (source: MigrationSpec['source'], destination: MigrationSpec['destination']): MigrationSpec => ({
+        ...specOf(source, destination),
+        suite: 'none',
+      });
+      const vm = { ...agent.definition('secret'), encryption: 'required' as const };
+      const coming = clear(elsewhere, here);
+      const key = await wrappedFor(call(), coming, contextOf(coming));
+      await assert.rejects(call().incoming({ body: { spec: coming, key, vm, peer: '127.0.0.1:1' } }), code('encryption_required'));
+      await call().defineVm({ body: vm });
+      try {
+        await call().startVm({ params: { vm: 'secret' } });
+        const going = clear(here, elsewhere);
+        await assert.rejects(orderOutgoing(call(), 'secret', going, contextOf(going)), code('encryption_required'));
+        await call().stopVm({ params: { vm: 'secret' }, body: { force: true } });
+      } finally {
+        await call().removeVm({ params: { vm: 'secret' } });
+      }
+    });
+
     it('refuses to move a VM that it has not or that is stopped, a spec for another host, and a key that was not wrapped for it', async () => {
       const { name: self, keyHash } = await call().host();
       const specFor = (source: MigrationSpec['source']) => specOf(source, elsewhere);

@@ -220,9 +220,9 @@ export class FakeHost {
     return vm;
   }
 
-  #requireSealable(suite: string): void {
-    if (suite === 'none' || this.traits.canSeal !== false) return;
-    throw new SealiftError('encryption_required', `${this.name} seals nothing: it takes part in clear migrations only`);
+  #requireAllowed(suite: string, { name, encryption }: VmDefinition): void {
+    if (suite === 'none' ? encryption !== 'required' : this.traits.canSeal !== false) return;
+    throw new SealiftError('encryption_required', `${name} cannot move with suite ${suite} from or to ${this.name}`);
   }
 
   #agentVm(name: string): AgentVm {
@@ -290,7 +290,7 @@ export class FakeHost {
 
   #incoming(request: IncomingRequest): { endpoints: string[] } {
     const { spec, vm } = request;
-    this.#requireSealable(spec.suite);
+    this.#requireAllowed(spec.suite, vm);
     if (this.vms.has(vm.name)) throw new SealiftError('already_exists', `this host has a VM ${vm.name} already`);
     this.#accept(request, vm.name, 'destination');
     this.vms.set(vm.name, { definition: vm, state: 'moving-in', migration: spec.migration });
@@ -299,8 +299,8 @@ export class FakeHost {
 
   #outgoing(request: OutgoingRequest) {
     const { spec, vm: name, endpoints } = request;
-    this.#requireSealable(spec.suite);
     const vm = this.#ours(name);
+    this.#requireAllowed(spec.suite, vm.definition);
     const { state } = vm;
     if (state !== 'running' && state !== 'paused') throw new SealiftError('wrong_state', `${name} is ${state}`);
     const attempt = this.#accept(request, name, 'source');
