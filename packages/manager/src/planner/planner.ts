@@ -47,7 +47,7 @@ export class Planner {
   async decide(vm: StoredVm, order: MigrationOrder, except?: ReadonlySet<string>): Promise<Decision> {
     const named = order.to === undefined ? [] : [order.to];
     const clusters = new Set([vm.host, ...named].map((host) => this.#hosts.get(host).cluster));
-    const snapshot = await takeSnapshot(this.#sources(), { clusters, vms: [vm] });
+    const snapshot = await takeSnapshot(this.#sources(), { clusters, vms: [vm], alone: vm.name });
     return decide(snapshot, vm.name, order, except);
   }
 

@@ -20,6 +20,11 @@ export interface Scope {
   readonly vms?: readonly StoredVm[];
   /** The VMs of these hosts are to be moved, so that the manager's word counts for all of them. */
   readonly owners?: readonly string[];
+  /**
+   * Only this VM is to be placed. Of the others those are left out that nothing depends on: hosts say themselves what they have left, so that it is
+   * those in a rule with it, those that move, and all of a host that does not say how loaded it is.
+   */
+  readonly alone?: string;
   /** When VMs were last moved, where that is of interest. */
   readonly movedAt?: ReadonlyMap<string, number>;
 }
@@ -29,6 +34,8 @@ export async function takeSnapshot({ store, hosts, migrations }: Sources, scope:
   const owners = new Set(scope.owners);
   const stored = [...(scope.vms ?? []), ...(await Promise.all([...owners].map((host) => store.listVms({ host })))).flat()];
   const own = new Map(stored.map((vm) => [vm.name, vm]));
+  const { alone } = scope;
+  const mates = new Set(alone === undefined ? [] : rules.flatMap(({ vms: all }) => (all.includes(alone) ? all : [])));
   const moving = new Map(migrations.map((migration) => [migration.vm, migration]));
   const modes = new Map(clusters.map((cluster) => [cluster.name, cluster.encryption]));
   const modeOf = (definition: VmDefinition, cluster: string): EncryptionMode =>
@@ -76,7 +83,11 @@ export async function takeSnapshot({ store, hosts, migrations }: Sources, scope:
       const { name, cluster, maintenance } = host;
       snapshotHosts.push({ name, cluster, maintenance, state, ...(report && { report }) });
     }
-    for (const vm of report?.vms ?? []) see(host, state, vm);
+    const all = alone === undefined || report?.load === undefined;
+    for (const vm of report?.vms ?? []) {
+      const { name } = vm.definition;
+      if (all || own.has(name) || moving.has(name) || mates.has(name)) see(host, state, vm);
+    }
   }
   // What its host does not report.
   for (const { name, host, definition } of own.values()) {
