@@ -10,32 +10,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { killQemu } from '@sealift/hypervisor';
 import { pino } from 'pino';
 import { bareVm } from '../testing/bare-vm.ts';
+import { tinyGuest } from '../testing/tiny-guest.ts';
 import { VmHost } from '../vms/host.ts';
 import type { Vm } from '../vms/vm.ts';
 import { Pools } from './pools.ts';
 import { DiskWatch } from './watch.ts';
 
-/**
- * A boot sector: reads the first sector of the second disk (INT 13h, AH 02h) to 0x7e00, sends its volume label, 11 bytes at 0x2b, to COM1, and
- * writes that sector to its own disk's second (AH 03h), so that its clone has something that its image has not.
- */
-const bootSector = Buffer.from(
-  [
-    '31c0 8ed8 8ec0', // ax, ds, es = 0
-    'b80102 bb007e b90100 ba8100 cd13', // read 1 sector, head 0, cylinder 0, sector 1, disk 0x81
-    'b80103 b90200 ba8000 cd13', // write it to sector 2 of disk 0x80
-    'be2b7e b90b00 baf803 ac ee e2fc', // 11 bytes from 0x7e2b to port 0x3f8
-    'f4 ebfd',
-  ]
-    .join('')
-    .replaceAll(' ', ''),
-  'hex',
-);
-
 const needsRoot = process.getuid?.() === 0 ? false : 'needs root: it mounts a small file system';
-const tiny = Buffer.alloc(2 ** 20); // the firmware reads no disk of less than a cylinder
-bootSector.copy(tiny);
-tiny.writeUInt16LE(0xaa55, 510);
 const root = { pool: 'fast', name: 'root', image: 'tiny.raw', clone: true, format: 'qcow2', shared: false } as const;
 const definition = bareVm('web', { disks: [root], seed: { userData: 'password: secret\n' } });
 
@@ -57,7 +38,7 @@ async function withPool(work: (host: VmHost, pool: string) => Promise<void>, siz
       mounted = true;
     }
     mkdirSync(join(pool, 'images'));
-    writeFileSync(join(pool, 'images/tiny.raw'), tiny);
+    writeFileSync(join(pool, 'images/tiny.raw'), tinyGuest);
     host = await VmHost.open({
       state: join(directory, 'state'),
       run: join(directory, 'run'),
@@ -90,7 +71,7 @@ test('a guest boots from a clone of an image, writes to it alone, and reads its 
     const [seen] = watch.of(vm).disks ?? [];
     assert.deepEqual([seen?.path, seen?.sizeBytes], [join(pool, 'web.root.qcow2'), 2 ** 20]);
     assert.ok((seen?.allocatedBytes ?? 0) > before, 'what the guest wrote is in its clone');
-    assert.ok(readFileSync(join(pool, 'images/tiny.raw')).equals(tiny), 'and not in the image');
+    assert.ok(readFileSync(join(pool, 'images/tiny.raw')).equals(tinyGuest), 'and not in the image');
     assert.ok((watch.pools[0]?.available ?? 0) > 0);
   }));
 

@@ -3,7 +3,7 @@
  *
  *     alpha 127.0.0.1 ── whatever the test puts in between ── 127.0.0.2 bravo
  */
-import { closeSync, openSync, readdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +19,8 @@ import { type CertificateFiles, TestAuthority } from './certificates.ts';
 export interface TwoHostsOptions {
   /** log2 of the records of an epoch, at both hosts; the protocol's by default. */
   readonly epochBits?: number;
+  /** Both have a pool `shared`, in one directory. */
+  readonly sharedPool?: boolean;
 }
 
 /** The host that a VM leaves, and the one it goes to. */
@@ -43,13 +45,17 @@ export class TwoHosts implements AsyncDisposable {
   /** The secrets of every channel, both hosts': see docs/protocol.md "key log". */
   readonly keylog: { readonly file: string; readonly fd: number };
   readonly epochBits: number | undefined;
+  /** The directory of that pool. */
+  readonly sharedPool: string | undefined;
   readonly #directory: string;
   readonly #certificates = new Map<string, CertificateFiles>();
   readonly #agents = new Map<string, RunningAgent>();
 
-  private constructor(directory: string, { epochBits }: TwoHostsOptions) {
+  private constructor(directory: string, { epochBits, sharedPool }: TwoHostsOptions) {
     this.#directory = directory;
     this.epochBits = epochBits;
+    this.sharedPool = sharedPool ? join(directory, 'shared') : undefined;
+    if (this.sharedPool !== undefined) mkdirSync(join(this.sharedPool, 'images'), { recursive: true });
     const file = join(directory, 'keys');
     this.keylog = { file, fd: openSync(file, 'a', 0o600) };
   }
@@ -136,6 +142,7 @@ export class TwoHosts implements AsyncDisposable {
       accel: 'tcg',
       qemu: 'qemu-system-x86_64',
       threads: '1',
+      ...(this.sharedPool !== undefined && { pool: [`shared=${this.sharedPool}`] }),
     });
     const { epochBits, keylog } = this;
     const attempts: typeof createAttempts = (host) => createAttempts(host, epochBits === undefined ? {} : { epochBits });
