@@ -1,4 +1,5 @@
 /** What an agent says of its host. */
+import { hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { AgentVm, HostReport } from '@sealift/contract';
@@ -91,6 +92,13 @@ export class HostReporter {
   async newVm(vm: Vm): Promise<AgentVm> {
     await this.#observed.disks?.lookAt(vm).catch(() => {}); // this host has lost a pool: starting it says so
     return this.vm(vm);
+  }
+
+  /** Another one as soon as a VM has come or gone or is in another state; figures aside. */
+  revision(): string {
+    const own = this.#host.vms.list().map((vm) => [vm.name, vm.state, vm.pid, this.#attempts.migrationOf(vm.name)?.migration]);
+    const adopted = this.adopted.list().map(({ definition, state, pid }) => [definition.name, state, pid]);
+    return hash('sha256', JSON.stringify([own, adopted])).slice(0, 16);
   }
 
   async report(): Promise<HostReport> {

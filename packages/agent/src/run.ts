@@ -80,7 +80,8 @@ export async function runAgent(options: AgentOptions, createAttempts: CreateAtte
     closing.push(observed.stop);
     const reporter = new HostReporter(host, attempts, observed, { qemu, cpu: await readCpuFacts(), version });
     const images = new Images(vms.disks, () => vms.list().map(({ definition }) => definition), log);
-    const server = await serve(options.listen, createHandlers(host, attempts, reporter, images), certificates, log);
+    const handlers = createHandlers(host, attempts, reporter, images);
+    const server = await serve(options.listen, handlers, certificates, log, () => reporter.revision());
     closing.push(() => server.close());
     log.info({ listen: options.listen.endpoint, qemu: qemu.capabilities.versionText, accel: qemu.accel, vms: vms.list().length }, 'ready');
     return { host, attempts, endpoint: options.listen.endpoint, stop };
@@ -205,8 +206,14 @@ async function observe(options: AgentOptions, host: AgentHost): Promise<Observed
   return { load, watch, adopted, disks, stop };
 }
 
-async function serve(listen: ListenAddress, handlers: Handlers<typeof agentApi>, certificates: Certificates, log: Logger) {
-  const server = await createServer(handlers, certificates, log);
+async function serve(
+  listen: ListenAddress,
+  handlers: Handlers<typeof agentApi>,
+  certificates: Certificates,
+  log: Logger,
+  revision: () => string,
+) {
+  const server = await createServer(handlers, certificates, log, revision);
   try {
     await server.listen({ host: listen.host, port: listen.port });
     return server;

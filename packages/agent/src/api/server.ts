@@ -8,6 +8,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequ
 import type { Logger } from 'pino';
 import { Convert } from 'typebox/value';
 import { type Certificates, isAgents, managerName, names } from '../certificates.ts';
+import { answerOnNews } from './awaited.ts';
 import { joinConsole } from './console.ts';
 import { toSealiftError } from './errors.ts';
 import { sendEvents } from './events.ts';
@@ -27,8 +28,13 @@ const forAgentsToo: readonly (keyof typeof agentApi)[] = ['settleAttempt'];
 /** A definition with 16 disks and a long command line stays far below. */
 const bodyLimit = 256 * 1024;
 
-/** Not listening yet. */
-export async function createServer(handlers: Handlers<typeof agentApi>, certificates: Certificates, log: Logger): Promise<FastifyInstance> {
+/** Not listening yet. @param revision of the host's report, see {@link answerOnNews} */
+export async function createServer(
+  handlers: Handlers<typeof agentApi>,
+  certificates: Certificates,
+  log: Logger,
+  revision: () => string,
+): Promise<FastifyInstance> {
   const server = Fastify({
     // Fastify's own type of a logger is what pino's is, less the level names of this one.
     loggerInstance: log as FastifyBaseLogger,
@@ -63,6 +69,7 @@ export async function createServer(handlers: Handlers<typeof agentApi>, certific
     const { url } = request.routeOptions;
     requireClient(request, url !== undefined && openPaths.has(url));
   });
+  answerOnNews(server, revision);
   // The plugin above has to be loaded before the routes that use it are added.
   await server.register((scope, _options, done) => {
     for (const name of Object.keys(agentApi) as (keyof typeof agentApi)[]) {
