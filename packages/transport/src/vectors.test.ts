@@ -81,18 +81,17 @@ function expectedRecords(vector: RecordVector): [type: number, payload: Buffer][
   const local = vector.local.map(bytes);
   const data = local.map((payload): [number, Buffer] => [0x02, payload]);
   const close: [number, Buffer] = [0x03, closePayload(local.length, Buffer.concat(local).length)];
-  if (!('ping' in vector)) return [...data, close];
-  const { ping, grant } = vector;
+  if (!('grant' in vector)) return [...data, close];
+  const { grant } = vector;
   const u64s = (values: readonly number[]) => Buffer.concat(values.map((value) => uint(value, 8)));
   const totals = grant.totals.flatMap(({ records, bytes: sum }) => [records, sum]);
-  return [
-    [0x10, u64s([ping.sentAt, ping.echo, ping.echoAge, ...ping.received])],
-    [
-      0x11,
-      Buffer.concat([Buffer.of(grant.runState === 'paused' ? 2 : 1, grant.diskWrites.length), u64s([...totals, ...grant.diskWrites])]),
-    ],
-    [0x12, Buffer.alloc(0)],
-    [0x13, Buffer.alloc(0)],
-    close,
+  const mark = (grant.runState === 'paused' ? 2 : 1) + ('postcopy' in grant ? 2 : 0);
+  const granted: [number, Buffer] = [
+    0x11,
+    Buffer.concat([Buffer.of(mark, grant.diskWrites.length), u64s([...totals, ...grant.diskWrites])]),
   ];
+  const running: [number, Buffer] = [0x12, Buffer.alloc(0)];
+  if (!('ping' in vector)) return [granted, running, close];
+  const { ping } = vector;
+  return [[0x10, u64s([ping.sentAt, ping.echo, ping.echoAge, ...ping.received])], granted, running, [0x13, Buffer.alloc(0)], close];
 }

@@ -197,6 +197,12 @@ function records() {
     { type: recordType.running, payload: Buffer.alloc(0) },
     { type: recordType.aborted, payload: Buffer.alloc(0) },
   ];
+  const noTotals = totals.map(() => ({ records: 0, bytes: 0 }));
+  const byPostcopy = { runState: 'paused', postcopy: true, totals: noTotals, diskWrites: [] } as const;
+  const controlByPostcopy = [
+    { type: recordType.grant, payload: encodeGrant(byPostcopy) },
+    { type: recordType.running, payload: Buffer.alloc(0) },
+  ];
   const local = [run(0, 1000), Buffer.from('!')];
   return [
     {
@@ -208,6 +214,15 @@ function records() {
       grant,
       local: [] as string[],
       stream: hex(streamOf('aes-256-gcm', 0, [], control)),
+    },
+    {
+      name: 'channel 0, by post-copy: GRANT, RUNNING, CLOSE',
+      suite: 'aes-256-gcm',
+      channel: 0,
+      secret,
+      grant: byPostcopy,
+      local: [] as string[],
+      stream: hex(streamOf('aes-256-gcm', 0, [], controlByPostcopy)),
     },
     ...(['aes-256-gcm', 'none'] as const).map((suite) => ({
       name: `channel 2, ${suite}: DATA, DATA, CLOSE`,
