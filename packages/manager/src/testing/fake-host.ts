@@ -226,7 +226,8 @@ export class FakeHost {
   }
 
   #agentVm(name: string): AgentVm {
-    return { ...this.#vm(name), log: `/var/lib/sealift/agent/vms/${name}/serial.log` };
+    const { definition } = this.#vm(name);
+    return { ...this.#vm(name), ...this.pools.useOf(definition), log: `/var/lib/sealift/agent/vms/${name}/serial.log` };
   }
 
   #change(name: string, from: VmState[], to: VmState): AgentVm {

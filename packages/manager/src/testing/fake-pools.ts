@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import {
   type Disk,
+  type DiskUse,
   disksFault,
   type Image,
   type ImageImport,
@@ -47,6 +48,12 @@ export class FakePools {
 
   filesOf(vm: string, disks: readonly Disk[]): string[] {
     return disks.filter(isPoolDisk).map((disk) => this.#fileOf(vm, disk));
+  }
+
+  /** As a report says it; of a VM that has none in pools, nothing. */
+  useOf({ name, disks }: VmDefinition): { disks?: DiskUse[] } {
+    const files = this.filesOf(name, disks);
+    return files.length === 0 ? {} : { disks: files.map((path) => ({ path, sizeBytes: MiB, allocatedBytes: 4096 })) };
   }
 
   remove(files: readonly string[]): void {

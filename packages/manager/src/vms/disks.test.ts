@@ -27,7 +27,9 @@ test('disks come, stay and go as the host says, and one that only a host has kee
       client.createVm({ body: { ...on, definition: { ...definitionOf(vm), disks: [{ ...root, ...disk }] } } });
     await assert.rejects(create('web', { pool: 'fast' }), refused('no_room', /no pool fast/));
     await assert.rejects(client.getVm({ params: { vm: 'web' } }), refused('not_found', /no VM web/));
-    await create('web');
+    assert.deepEqual((await create('web')).disks, [
+      { path: '/var/lib/sealift/agent/pools/default/web.root.qcow2', sizeBytes: 2 ** 20, allocatedBytes: 4096 },
+    ]);
     await create('other');
     await client.startVm({ params: { vm: 'web' } });
     await assert.rejects(

@@ -264,8 +264,9 @@ export class Vms {
       const { name, host, definition, createdAt } = stored;
       const { state, found, problem } = finding;
       const on = this.#hosts.find(host);
-      const stats = on?.vmCalled(name)?.stats;
-      const more = { ...(migration && { migration: migration.id }), ...(problem !== undefined && { problem }), ...(stats && { stats }) };
+      const { stats, disks } = on?.vmCalled(name) ?? {};
+      const use = { ...(stats && { stats }), ...(disks && { disks }) };
+      const more = { ...(migration && { migration: migration.id }), ...(problem !== undefined && { problem }), ...use };
       const encryption = effectiveEncryption(definition, modes.get(on?.cluster ?? 'default') ?? 'opportunistic');
       return { vm: { name, host, state, definition, encryption, createdAt, found, ...more }, finding };
     });
