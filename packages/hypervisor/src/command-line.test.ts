@@ -45,6 +45,17 @@ it('puts a whole VM on the command line', () => {
   assert.ok(!argv.includes('-S') && !argv.includes('-incoming'));
 });
 
+it('gives a seed a slot behind all disks, and never lets it be written', () => {
+  const argv = commandLine(vm, paths, { ...options, seed: '/run/vm/seed,1.img' });
+  assert.deepEqual(valuesOf(argv, '-device').at(-1), 'virtio-blk-pci,drive=seed,id=virtio-seed,addr=0x1b');
+  assert.deepEqual(valuesOf(argv, '-blockdev').slice(-2), [
+    'driver=file,node-name=seed-file,filename=/run/vm/seed,,1.img,read-only=on',
+    'driver=raw,node-name=seed,file=seed-file,read-only=on',
+  ]);
+  assert.ok(!commandLine(vm, paths, options).join().includes('seed'));
+  assert.throws(() => commandLine(vm, paths, { ...options, seed: 'seed.img' }), /the seed.*absolute path/);
+});
+
 it('shows the guest the same on both ends: options and paths change nothing that it can see', () => {
   const destination: LaunchOptions = { accel: 'tcg', incoming: true, paused: true, preallocate: true, tapNames: ['other'] };
   const there = commandLine(vm, pathsIn('/other'), destination);
