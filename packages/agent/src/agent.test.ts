@@ -257,11 +257,13 @@ function defineTests(): void {
       expiresAt: 1,
     };
     const key = { ephemeral: 'A'.repeat(43), sealed: 'A'.repeat(64) };
+    await client().defineVm({ body: { ...definition, nics: [], disks: [] } });
     const accepted = await client().outgoing({ body: { spec, key, vm: 'web', endpoints: ['127.0.0.1:8651'], peer: '127.0.0.1:8652' } });
     assert.equal(accepted.phase, 'preparing');
     const phases: string[] = [];
     for await (const report of client().watchAttempt({ params: { migration } })) phases.push(report.phase);
     assert.deepEqual(phases, ['preparing', 'copying', 'completed']);
+    await client().removeVm({ params: { vm: 'web' } });
   });
 
   test('the console carries the bytes of the serial port, to one at a time', async () => {
