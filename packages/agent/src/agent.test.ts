@@ -306,6 +306,10 @@ function defineTests(): void {
     assert.match(await refusal({ listen: '192.0.2.1:8652' }), /this host does not have the address/);
     assert.match(await refusal({ migrationListen: ['0.0.0.0:8651'] }), /name an address that the other hosts reach/);
     assert.match(await refusal({ run: join(directory, 'x'.repeat(60)) }), /--run .* is too long/);
+    assert.match(
+      await refusal({ pool: ['fast=/nonexistent'] }),
+      /--pool fast=\/nonexistent cannot be used: ENOENT.*make the directory, or mount it/,
+    );
     assert.match(await refusal({ qemu: '/nonexistent/qemu' }), /QEMU cannot be run as \/nonexistent\/qemu/);
     const old = join(directory, 'old-qemu');
     await writeFile(

@@ -9,6 +9,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { type Disk, type PoolDisk, SealiftError } from '@sealift/contract';
 import fc from 'fast-check';
 import { pino } from 'pino';
+import { checkOptions } from '../options.ts';
 import { bareVm } from '../testing/bare-vm.ts';
 import { saveRecord } from '../vms/definitions.ts';
 import { VmHost } from '../vms/host.ts';
@@ -87,6 +88,27 @@ test('no two disks have one file, and none is outside its pool, whatever VMs and
       assert.equal(first === second, same);
     }),
   );
+});
+
+test('an option names a pool and its directory, each once', () => {
+  const raw = {
+    name: 'alpha',
+    state: '/s',
+    run: '/r',
+    listen: '127.0.0.1:1',
+    migrationListen: [],
+    cert: '',
+    key: '',
+    ca: '',
+    accel: 'tcg',
+    qemu: 'q',
+  };
+  assert.deepEqual(checkOptions({ ...raw, pool: ['fast=/srv//vms/'] }).pools, [{ name: 'fast', path: '/srv/vms' }]);
+  assert.throws(
+    () => checkOptions({ ...raw, pool: ['srv/vms'] }),
+    /--pool srv\/vms: give a name, a DNS label, and the absolute path of a directory/,
+  );
+  assert.throws(() => checkOptions({ ...raw, pool: ['a=/srv', 'b=/srv/'] }), /another --pool has the same name or directory/);
 });
 
 test('blank, copied and cloned disks come with their VM, for nobody else to read, and go with it; images stay', async () => {
