@@ -6,7 +6,7 @@ import { numbers } from '../../lab/src/sim/plan.ts';
 import { Caller, follow } from './calls.ts';
 
 /** Orders of migrations that are made at the same time. */
-const orderers = 8;
+const orderers = 16;
 
 /** Keeps so many migrations going: for each that ends another VM is told to move, to wherever the manager finds best. */
 export class Migrations {

@@ -23,7 +23,7 @@ of a killed manager under that load; plans of a drain and of a balance; clients 
   --vms N          (40000)     --clients N     (50)
   --seconds N      of the clients (60)
   --pause N        of a client after each answer, ms (200), half as much to half as much again
-  --copy N         how long a migration copies, seconds, on average (60; --quick 15)
+  --copy N         how long a migration copies, seconds, on average (120; --quick 15)
   --page N         rows of a list of VMs; a list of hosts has a tenth (100)
   --repeat N       plans of a drain, and of a balance (11)
   --quick          250 hosts, 4000 VMs, 100 migrations, 15 seconds
@@ -31,7 +31,7 @@ of a killed manager under that load; plans of a drain and of a balance; clients 
   --keep           the folder with the manager's log and database
   --json           all figures as JSON on standard output, nothing else
 
-Exit status 1 where a target was missed or a call failed; 2 for wrong options.
+Exit status 1 where a target was missed, a call failed, or fewer than nine tenths of the migrations were under way; 2 for wrong options.
 `;
 
 type Values = ReturnType<typeof readOptions>;
@@ -62,7 +62,7 @@ function readOptions(args: string[]) {
     clients: whole('clients', 50),
     seconds: whole('seconds', quick ? 15 : 60),
     pauseMs: whole('pause', 200),
-    copyMs: whole('copy', quick ? 15 : 60) * 1000,
+    copyMs: whole('copy', quick ? 15 : 120) * 1000,
     page: whole('page', 100),
     repeat: whole('repeat', 11),
     profile: values.profile,
@@ -85,12 +85,10 @@ async function connected(caller: Caller, names: readonly string[], withinMs: num
   }
 }
 
-async function until(what: string, so: () => boolean, withinMs: number): Promise<void> {
+/** It is gone on without: how many there were is among the figures. */
+async function until(so: () => boolean, withinMs: number): Promise<void> {
   const end = performance.now() + withinMs;
-  while (!so()) {
-    if (performance.now() > end) throw new Error(`${what} was not reached in ${withinMs / 1000} s`);
-    await sleep(50);
-  }
+  while (!so() && performance.now() < end) await sleep(50);
 }
 
 async function timed<T>(times: number[], work: () => Promise<T>): Promise<T> {
@@ -144,7 +142,7 @@ async function measure(options: Values, say: (words: string) => void) {
     undo.push(() => following.stop());
     undo.push(() => migrations.stop());
     migrations.start();
-    await until(`${options.migrations} migrations`, () => migrations.running >= options.migrations * 0.99, 300_000);
+    await until(() => migrations.running >= options.migrations * 0.99, 180_000);
     const rampUp = { peak: manager.memory().peak, refused: migrations.refused, lastRefusal: migrations.lastRefusal };
 
     say(`${migrations.running} migrations run; the manager is killed and started again`);
@@ -163,7 +161,7 @@ async function measure(options: Values, say: (words: string) => void) {
     );
     // What ended while nobody listened is no longer counted as running.
     await resync(caller, migrations);
-    await until(`${options.migrations} migrations`, () => migrations.running >= options.migrations * 0.98, 300_000);
+    await until(() => migrations.running >= options.migrations * 0.98, 180_000);
 
     say('plans of a drain and of a balance');
     const [drainMs, balanceMs]: [number[], number[]] = [[], []];
@@ -295,5 +293,6 @@ export async function run(args: string[]): Promise<number> {
     }
     process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
   }
-  return result.targets.every(({ met }) => met) && result.failedCalls.count === 0 ? 0 : 1;
+  const { wanted, leastRunning } = result.load.migrations;
+  return result.targets.every(({ met }) => met) && result.failedCalls.count === 0 && leastRunning >= 0.9 * wanted ? 0 : 1;
 }

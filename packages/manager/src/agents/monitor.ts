@@ -173,7 +173,9 @@ export class MonitoredHost {
     try {
       await this.#greet.before(this.link);
       const { report: told, revision } = await this.link.tell(awaited);
-      const report = { ...told, qemu: this.#alike.same(told.qemu), ...(told.cpu && { cpu: this.#alike.same(told.cpu) }) };
+      const last = this.#seen?.report;
+      const qemu = this.#alike.same(told.qemu, last?.qemu);
+      const report = { ...told, qemu, ...(told.cpu && { cpu: this.#alike.same(told.cpu, last?.cpu) }) };
       if (report.name !== this.name) {
         throw new SealiftError('agent_unreachable', `the agent at ${this.#stored.endpoint} serves host ${report.name}, not ${this.name}`);
       }
