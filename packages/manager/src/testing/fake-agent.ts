@@ -1,8 +1,9 @@
 /** Serves a {@link FakeHost} as its agent would: HTTPS on loopback, mutual TLS 1.3, for the manager and, to settle, for agents. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import { agentApi, SealiftError } from '@sealift/contract';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Identity, keyHashOf } from '../agents/identity.ts';
 import { ajvOptions, serveApi } from '../api/serve.ts';
 import { type Fabric, FakeHost } from './fake-host.ts';
@@ -11,6 +12,8 @@ export class FakeAgent {
   readonly host: FakeHost;
   /** Calls that are carried out, but whose answer is lost on the way. */
   readonly lostAnswers = new Set<keyof typeof agentApi>();
+  /** Answers a report that is awaited only once its VMs are others, as a real agent does. */
+  tellsNews = false;
   readonly #identity: Identity;
   #server: FastifyInstance | undefined;
   #port = 0;
@@ -33,6 +36,14 @@ export class FakeAgent {
     return `127.0.0.1:${this.#port}`;
   }
 
+  async #awaitNews({ headers, raw, routeOptions }: FastifyRequest, reply: FastifyReply): Promise<void> {
+    if (!this.tellsNews || routeOptions.url !== agentApi.host.path) return;
+    const revision = () => `r${JSON.stringify([...this.host.vms].map(([name, { state }]) => [name, state]))}`;
+    const end = performance.now() + 1000 * Number(/^wait=(\d+)$/.exec(String(headers['prefer'] ?? ''))?.[1] ?? 0);
+    while (headers['sealift-revision'] === revision() && performance.now() < end && !raw.socket.destroyed) await sleep(10);
+    reply.header('sealift-revision', revision());
+  }
+
   /** The same host answers again, at the same port. */
   async start(identity: Identity = this.#identity): Promise<void> {
     const server = fastify({
@@ -45,6 +56,7 @@ export class FakeAgent {
       const name = Object.entries(agentApi).find(([, route]) => route.path === routeOptions.url && route.method === raw.method)?.[0];
       if ([...this.lostAnswers].some((lost) => lost === name)) raw.socket.destroy();
     });
+    server.addHook('preHandler', (request, reply) => this.#awaitNews(request, reply));
     await serveApi(server, agentApi, this.host.handlers(), requireClient);
     await server.listen({ host: '127.0.0.1', port: this.#port });
     const address = server.server.address();
