@@ -22,7 +22,7 @@ of a killed manager under that load; plans of a drain and of a balance; clients 
   --hosts N        (2500)      --migrations N  at the same time (1000)
   --vms N          (40000)     --clients N     (50)
   --seconds N      of the clients (60)
-  --pause N        of a client after each answer, ms (200), half as much to half as much again
+  --pause N        of a client after each answer, ms (500), half as much to half as much again
   --copy N         how long a migration copies, seconds, on average (120; --quick 15)
   --page N         rows of a list of VMs; a list of hosts has a tenth (100)
   --repeat N       plans of a drain, and of a balance (11)
@@ -61,7 +61,7 @@ function readOptions(args: string[]) {
     migrations: whole('migrations', quick ? 100 : 1000),
     clients: whole('clients', 50),
     seconds: whole('seconds', quick ? 15 : 60),
-    pauseMs: whole('pause', 200),
+    pauseMs: whole('pause', 500),
     copyMs: whole('copy', quick ? 15 : 120) * 1000,
     page: whole('page', 100),
     repeat: whole('repeat', 11),
