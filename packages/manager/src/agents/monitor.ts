@@ -244,6 +244,7 @@ export class MonitoredHost {
     const { signal } = this.#closing;
     const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => undefined);
     await this.#first;
+    let first = true;
     while (!signal.aborted) {
       const revision = this.#revision;
       const everyMs = Math.max(pollMs, (this.#count() * 1000) / askedPerSecond);
@@ -252,12 +253,15 @@ export class MonitoredHost {
         if (!signal.aborted) await gate.run(() => this.refresh());
         continue;
       }
-      const seconds = Math.min(waitSeconds.most, Math.max(waitSeconds.least, Math.ceil(everyMs / 1000)));
+      // Hosts that were greeted together are not to answer together ever after.
+      const longest = Math.min(waitSeconds.most, Math.max(waitSeconds.least, Math.ceil(everyMs / 1000)));
+      const seconds = Math.max(1, Math.ceil(longest * (first ? Math.random() : 1 - Math.random() / 4)));
+      first = false;
       const begun = performance.now();
       await this.#ask({ revision, seconds }).catch(() => undefined);
       // One that answers at once although nothing is new is not asked again and again.
       const idle = this.#revision === revision && performance.now() - begun < newsMs;
-      await pause(idle ? everyMs : newsMs);
+      await pause(idle ? everyMs : newsMs * (0.5 + Math.random()));
     }
   }
 }
