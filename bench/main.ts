@@ -3,6 +3,7 @@ const benchmarks: Record<string, { readonly words: string; readonly load: () => 
   crypto: { words: "AES-256-GCM by the transport's binding, one thread: the limit", load: () => import('./crypto/main.ts') },
   flood: { words: 'a transfer while ten thousand strangers connect', load: () => import('./flood/main.ts') },
   scale: { words: 'a manager of 2,500 simulated hosts with 40,000 VMs', load: () => import('./scale/main.ts') },
+  transport: { words: 'the pumps alone, sealed and clear, by channels and threads', load: () => import('./transport/main.ts') },
 };
 
 const [name = '--help', ...args] = process.argv.slice(2);
