@@ -3,6 +3,7 @@ const benchmarks: Record<string, { readonly words: string; readonly load: () => 
   crypto: { words: "AES-256-GCM by the transport's binding, one thread: the limit", load: () => import('./crypto/main.ts') },
   flood: { words: 'a transfer while ten thousand strangers connect', load: () => import('./flood/main.ts') },
   scale: { words: 'a manager of 2,500 simulated hosts with 40,000 VMs', load: () => import('./scale/main.ts') },
+  peers: { words: 'one QEMU to another: sealift, QEMU plain and TLS, stunnel, ssh', load: () => import('./peers/main.ts') },
   transport: { words: 'the pumps alone, sealed and clear, by channels and threads', load: () => import('./transport/main.ts') },
 };
 
