@@ -159,7 +159,8 @@ export class KyselyStore implements Store {
 
   async updateMigration(migration: Migration, vmHost?: string): Promise<void> {
     await this.#writes.run(async (db) => {
-      await db.updateTable('migrations').set(courseOf(migration)).where('id', '=', migration.id).execute();
+      const unfinished = db.updateTable('migrations').set(courseOf(migration)).where('id', '=', migration.id).where('ended_at', 'is', null);
+      if ((await unfinished.executeTakeFirst()).numUpdatedRows === 0n) return;
       if (migration.endedAt !== undefined) await endTask(db, migration.id, taskOfMigration(migration));
       if (vmHost !== undefined) await db.updateTable('vms').set({ host: vmHost }).where('name', '=', migration.vm).execute();
     });

@@ -111,9 +111,9 @@ export class RememberingStore implements Store {
   async updateMigration(migration: Migration, vmHost?: string): Promise<void> {
     await this.#inner.updateMigration(migration, vmHost);
     const { id, vm, phase, endedAt, result, failure } = migration;
-    if (vmHost !== undefined) this.#move(vm, vmHost);
     const known = this.#migrations.get(id);
-    if (!known) return;
+    if (!known) return; // it has ended, which is final
+    if (vmHost !== undefined) this.#move(vm, vmHost);
     if (endedAt !== undefined) {
       this.#migrations.delete(id);
       if (this.#moving.get(vm) === id) this.#moving.delete(vm);

@@ -92,7 +92,7 @@ export interface Store {
   addMigration(stored: StoredMigration): Promise<boolean>;
   /** Recorded before the source is told, so that it is known after a restart. */
   migrationBegins(id: string, at: number): Promise<void>;
-  /** Records phase, end, result and failure, and its task's end; with `vmHost` the VM changes its host in the same transaction. */
+  /** Records phase, end, result and failure, and its task's end; with `vmHost` the VM changes its host in the same transaction. An end is final: of one that has ended nothing is changed. */
   updateMigration(migration: Migration, vmHost?: string): Promise<void>;
 
   /** Recorded before any host is told. @returns false where a decision is there already */

@@ -74,6 +74,7 @@ export function storeCompliance(database: string, open: () => Promise<Store>): v
       await store.addMigration(stored);
       const ended = { ...stored.migration, phase: 'completed', endedAt: 5 } as const;
       await store.updateMigration(ended, 'bravo');
+      await store.updateMigration({ ...stored.migration, phase: 'copying' }, 'alpha'); // late: an end is final
       assert.equal((await store.getVm('redis'))?.host, 'bravo');
       assert.deepEqual((await store.getMigration(stored.migration.id))?.migration, ended);
       // A host that does not exist is refused, and then the end is not recorded either.
