@@ -94,6 +94,10 @@ export class Migrations {
     return this.#stored(id);
   }
 
+  unfinished(id: string): Migration | undefined {
+    return this.#live.get(id)?.current;
+  }
+
   async *watch(id: string, signal: AbortSignal): AsyncGenerator<Migration> {
     const live = this.#live.get(id);
     if (live) yield* live.watch(signal);

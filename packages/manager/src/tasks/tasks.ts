@@ -12,7 +12,8 @@ import { cutOff, failureOf, isCancellable, percentOf } from './words.ts';
 
 /** What a task needs of the migrations. */
 export interface Movers {
-  get(id: string): Promise<Migration>;
+  /** One that has not ended, or whose end is not yet shown to anybody. */
+  unfinished(id: string): Migration | undefined;
   cancel(id: string): Promise<Migration>;
   watch(id: string, signal: AbortSignal): AsyncGenerator<Migration>;
 }
@@ -140,13 +141,16 @@ export class Tasks {
     const live = this.#live.get(stored.id);
     if (live) return viewOf(live.stored, withLog ? live.entries : [], isCancellable(live.stored));
     if (stored.kind !== 'migrate') return viewOf(stored, withLog ? await this.#store.history.logOf(stored.id) : [], isCancellable(stored));
+    // The database knows of its end a little earlier than anybody is told.
+    const migration = this.#movers.unfinished(stored.id);
+    const row = migration || stored.endedAt !== undefined ? stored : ((await this.#store.history.getTask(stored.id)) ?? stored);
     // A migration's log is what was published about it.
     if (withLog) await this.#events.written();
     const events = withLog ? await this.#store.history.eventsOfMigration(stored.id, logEntries) : [];
     const log = events.map(({ at, message }) => ({ at, message }));
-    if (stored.endedAt !== undefined) return viewOf(stored, log, false);
-    const migration = await this.#movers.get(stored.id);
-    const ended = migration.endedAt === undefined ? undefined : await this.#store.history.getTask(stored.id);
-    return ended ? viewOf(ended, log, false) : viewOf({ ...stored, progress: percentOf(migration) }, log, isCancellable(stored, migration));
+    if (!migration) return viewOf(row, log, false);
+    const { endedAt: _, failure: __, ...rest } = row;
+    const running: StoredTask = { ...rest, state: 'running', progress: percentOf(migration) };
+    return viewOf(running, log, isCancellable(running, migration));
   }
 }
