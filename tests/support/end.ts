@@ -6,7 +6,8 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Session, SessionHandlers } from '../../packages/transport/src/session.ts';
+import type { SessionHandlers } from '../../packages/transport/src/heard.ts';
+import type { Session } from '../../packages/transport/src/session.ts';
 import { Transport } from '../../packages/transport/src/transport.ts';
 import type { Order, Report } from './ends.ts';
 

@@ -16,21 +16,36 @@ export interface ArrivalHandlers {
 
 export class Arrivals {
   readonly #inOrder: boolean;
+  readonly #firstOwn: number;
   readonly #handlers: ArrivalHandlers;
   readonly #waiting = new Set<number>();
   /** Connected, or never going to be. */
   readonly #done = new Set<number>();
   #path: string | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #stopped = false;
+  /** By channel. */
+  readonly #own = new Map<number, string>();
 
-  /** @param inOrder strictly by number */
-  constructor(inOrder: boolean, handlers: ArrivalHandlers) {
+  /**
+   * @param inOrder strictly by number
+   * @param firstOwn from here on, each channel is connected to a place of its own, and waits for no other
+   */
+  constructor(inOrder: boolean, firstOwn: number, handlers: ArrivalHandlers) {
     this.#inOrder = inOrder;
+    this.#firstOwn = firstOwn;
     this.#handlers = handlers;
   }
 
   /** Where to connect to; until it is known, channels wait. */
   open(path: string): void {
     this.#path = path;
+    this.#connect();
+  }
+
+  /** Where one channel from `firstOwn` on is to be connected to. */
+  openOwn(channel: number, path: string): void {
+    this.#own.set(channel, path);
     this.#connect();
   }
 
@@ -49,23 +64,27 @@ export class Arrivals {
   }
 
   stop(): void {
-    this.#path = undefined;
+    this.#stopped = true;
+    clearTimeout(this.#retry);
   }
 
   #connect(): void {
+    clearTimeout(this.#retry);
+    if (this.#stopped) return;
     for (const channel of [...this.#waiting].sort((a, b) => a - b)) {
-      if (this.#path === undefined || !this.#isNext(channel)) return;
+      const path = channel < this.#firstOwn ? this.#path : this.#own.get(channel);
+      if (path === undefined || !this.#isNext(channel)) continue;
       let local: number | undefined;
       try {
-        local = connectUnix(this.#path);
+        local = connectUnix(path);
       } catch (error) {
         this.#handlers.failed(error instanceof TransportError ? error : new TransportError('local', String(error)));
         return;
       }
       if (local === undefined) {
         // QEMU accepts one at a time.
-        setTimeout(() => this.#connect(), 2);
-        return;
+        this.#retry = setTimeout(() => this.#connect(), 2);
+        continue;
       }
       this.#waiting.delete(channel);
       this.#done.add(channel);
@@ -74,6 +93,7 @@ export class Arrivals {
   }
 
   #isNext(channel: number): boolean {
+    if (channel >= this.#firstOwn) return true;
     if (!this.#inOrder) return channel === firstDataChannel || this.#done.has(firstDataChannel);
     for (let before = firstDataChannel; before < channel; before++) if (!this.#done.has(before)) return false;
     return true;

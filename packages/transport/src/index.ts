@@ -1,11 +1,12 @@
 export { protocolVersion, type Role, type Suite, suites } from './constants.ts';
 export { type FailureCode, TransportError } from './errors.ts';
+export type { ControlMessage, SessionHandlers } from './heard.ts';
 export { type Attempt, contextHash } from './keys/context.ts';
 export { wipe } from './keys/hkdf.ts';
 export { KeyUnwrapper, type WrappedKey } from './keys/unwrap.ts';
 export { hardenProcess } from './native/hardening.ts';
 export { formatAddress, parseAddress } from './native/sockets.ts';
 export type { ChannelTotal, Grant, RunState } from './record/control.ts';
-export { type ControlMessage, Session, type SessionHandlers } from './session.ts';
+export { Session } from './session.ts';
 export { Transport, type TransportOptions } from './transport.ts';
 export type { Address } from './worker/messages.ts';

@@ -7,37 +7,20 @@ import { Arrivals } from './arrivals.ts';
 import { controlChannel, firstDataChannel, helloBytes, type Role, recordType } from './constants.ts';
 import type { Demand } from './demand.ts';
 import { TransportError } from './errors.ts';
+import { controlMessage, type SessionHandlers } from './heard.ts';
 import type { Attempt } from './keys/context.ts';
 import { Milestone } from './milestone.ts';
 import { libc } from './native/libc.ts';
 import type { Pool } from './pool.ts';
-import { type ChannelTotal, decodeGrant, encodeGrant, type Grant } from './record/control.ts';
+import { type ChannelTotal, encodeGrant, type Grant } from './record/control.ts';
 import { Totals } from './totals.ts';
 import type { GateReport, PumpReport } from './worker/messages.ts';
 import { Statistics } from './worker/statistics.ts';
-
-/** A control record of the peer's, on channel 0. `at` is process.hrtime.bigint() when it was opened. */
-export type ControlMessage =
-  | { readonly type: 'grant'; readonly grant: Grant; readonly at: bigint }
-  | { readonly type: 'running'; readonly at: bigint }
-  | { readonly type: 'aborted'; readonly at: bigint };
 
 /** The same for all sessions of a {@link Transport}; see {@link TransportOptions}. */
 export interface SessionOptions {
   readonly epochBits: number;
   readonly keylogFd: number | undefined;
-}
-
-export interface SessionHandlers {
-  /** Called in the order of arrival. */
-  control(message: ControlMessage): void;
-  /**
-   * Called at most once, before any promise of the session rejects. The session waits for {@link Session.abort} or {@link Session.drop};
-   * {@link SessionHandlers.control} may still be called until then, with ABORTED above all.
-   */
-  failed(error: TransportError): void;
-  /** On demand only: a data channel has begun or ended. */
-  channels?(open: number): void;
 }
 
 type Reports = Exclude<GateReport, { kind: 'listening' | 'not-listening' }> | PumpReport;
@@ -52,7 +35,8 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #cpuAtStart: number;
   readonly #confirmed = new Milestone<void>();
-  readonly #localListening = new Milestone<void>();
+  /** By the first channel that a local listener is for. */
+  readonly #localListening = new Map<number, Milestone<void>>();
   readonly #localEnded: Totals;
   readonly #delivered: Totals;
   readonly #ended = new Milestone<void>();
@@ -66,7 +50,6 @@ export class Session {
   readonly #begun = new Set<number>();
   /** Local streams that were opened before their channel was confirmed. */
   readonly #early = new Map<number, number>();
-  #nextLocal = firstDataChannel;
   /** On demand: no data channel will begin any more. */
   #finishing = false;
   #missingDrops = 0;
@@ -96,7 +79,7 @@ export class Session {
     this.#cpuAtStart = pool.cpuSeconds;
     this.#onGone = onGone;
     this.#demand = demand;
-    this.#arrivals = new Arrivals(demand !== undefined, {
+    this.#arrivals = new Arrivals(demand !== undefined, this.#firstDisk, {
       attach: (channel, local) => this.#attach(channel, local),
       failed: (error) => this.fail(error),
     });
@@ -143,13 +126,22 @@ export class Session {
    * @throws TransportError `local`, such as when the path is taken
    */
   listenLocal(path: string): Promise<void> {
-    this.#pool.gate.post({ kind: 'listen-local', session: this.number, path, count: this.attempt.channels - firstDataChannel });
-    return this.#localListening.promise;
+    return this.#listenLocal(path, firstDataChannel, this.#firstDisk - firstDataChannel);
+  }
+
+  /** The source's side: the stream of a disk, 0 being the first, is to connect to this path. @throws as {@link listenLocal} */
+  listenDisk(disk: number, path: string): Promise<void> {
+    return this.#listenLocal(path, this.#firstDisk + disk, 1);
   }
 
   /** The destination's side: where QEMU listens. A channel is connected to it when its first bytes are there, the main one first. */
   connectLocal(path: string): void {
     this.#arrivals.open(path);
+  }
+
+  /** The destination's side: where the stream of a disk, 0 being the first, is taken. It is connected to once its channel is confirmed. */
+  connectDisk(disk: number, path: string): void {
+    this.#arrivals.openOwn(this.#firstDisk + disk, path);
   }
 
   /** On demand, the source's side: takes no more local streams; once those open have ended, says so on channel 0, and the session ends. */
@@ -202,11 +194,11 @@ export class Session {
         this.#confirm(report);
         return;
       case 'local-listening':
-        this.#localListening.reach();
+        this.#localListening.get(report.first)?.reach();
         return;
       case 'local':
-        this.#begin(this.#nextLocal, this.#demand);
-        this.#attach(this.#nextLocal++, report.local);
+        this.#begin(report.channel, this.#demand);
+        this.#attach(report.channel, report.local);
         return;
       case 'local-unlistened':
         this.#noMore();
@@ -252,6 +244,17 @@ export class Session {
     this.#rejectAll(error);
   }
 
+  get #firstDisk(): number {
+    return this.attempt.channels - (this.attempt.disks ?? 0);
+  }
+
+  #listenLocal(path: string, first: number, count: number): Promise<void> {
+    const listening = new Milestone<void>();
+    this.#localListening.set(first, listening);
+    this.#pool.gate.post({ kind: 'listen-local', session: this.number, path, first, count });
+    return listening.promise;
+  }
+
   #pump(channel: number) {
     const pump = this.#pool.pumps[(this.number + channel) % this.#pool.pumps.length];
     if (!pump) throw new TransportError('local', 'the transport has no threads');
@@ -272,6 +275,7 @@ export class Session {
       return;
     }
     const { channels, suite, migration, attempt } = this.attempt;
+    const disk = channel >= this.#firstDisk;
     this.#pump(channel).post({
       kind: 'add',
       session: this.number,
@@ -284,12 +288,13 @@ export class Session {
       wire,
       secrets,
       statistics: this.statistics.buffer,
-      eager: this.#demand?.eager ?? false,
+      eager: disk || (this.#demand?.eager ?? false),
       keepsLocalOpen: this.role === 'source' && this.attempt.limits.postcopy,
-      mayCloseEarly: this.role === 'destination' && (this.#demand?.mayCloseEarly ?? true),
+      mayCloseEarly: this.role === 'destination' && !disk && (this.#demand?.mayCloseEarly ?? true),
     });
     this.#confirmedChannels.add(channel);
     if (this.#demand) this.#confirmOnDemand(channel, this.#demand);
+    else if (disk && this.role === 'destination') this.#arrivals.add(channel);
     const early = this.#early.get(channel);
     if (early !== undefined) {
       this.#early.delete(channel);
@@ -362,17 +367,9 @@ export class Session {
 
   #control(type: number, payload: Uint8Array, at: bigint): void {
     if (this.#state !== 'open') return;
-    if (type === recordType.aborted) this.#handlers.control({ type: 'aborted', at });
-    else if (type === recordType.running) {
-      if (this.role === 'source') this.#handlers.control({ type: 'running', at });
-      else this.fail(new TransportError('record', 'RUNNING came from the source, which never says it'));
-    } else if (type === recordType.grant) {
-      const grant = this.role === 'destination' ? decodeGrant(Buffer.from(payload), this.attempt.channels) : undefined;
-      const ordered = !grant?.postcopy || this.attempt.limits.postcopy;
-      if (grant && ordered) this.#handlers.control({ type: 'grant', grant, at });
-      else
-        this.fail(new TransportError('record', 'GRANT is malformed, by post-copy without an order for it, or came from the destination'));
-    }
+    const message = controlMessage(type, payload, at, this.role, this.attempt);
+    if (message instanceof TransportError) this.fail(message);
+    else if (message) this.#handlers.control(message);
   }
 
   #drop(reason: TransportError): void {
@@ -388,7 +385,8 @@ export class Session {
   }
 
   #rejectAll(error: TransportError): void {
-    for (const milestone of [this.#confirmed, this.#localListening, this.#localEnded, this.#delivered, this.#ended]) milestone.fail(error);
+    for (const milestone of [this.#confirmed, ...this.#localListening.values(), this.#localEnded, this.#delivered, this.#ended])
+      milestone.fail(error);
   }
 
   #gone(): void {

@@ -2,11 +2,12 @@
 import { controlChannel, epochBits, type Role } from './constants.ts';
 import type { Demand, OnDemand } from './demand.ts';
 import { TransportError } from './errors.ts';
+import type { SessionHandlers } from './heard.ts';
 import { type Attempt, contextHash } from './keys/context.ts';
 import { wipe } from './keys/hkdf.ts';
 import { helloKeys } from './keys/schedule.ts';
 import { Pool } from './pool.ts';
-import { Session, type SessionHandlers, type SessionOptions } from './session.ts';
+import { Session, type SessionOptions } from './session.ts';
 import { tunables } from './tunables.ts';
 import type { Address, HelloSession } from './worker/messages.ts';
 

@@ -17,6 +17,8 @@ export interface Attempt {
   readonly destinationKeyHash: Uint8Array;
   /** TCP connections, channel 0 included. */
   readonly channels: number;
+  /** How many of them, the last ones, carry a disk each. Default: none. Not part of the context: GRANT has a count for each. */
+  readonly disks?: number;
   readonly limits: {
     readonly bandwidthBytesPerSecond: number;
     readonly downtimeMs: number;

@@ -8,8 +8,9 @@ import path from 'node:path';
 import { protocolVersion, type Suite } from '../constants.ts';
 import type { OnDemand } from '../demand.ts';
 import type { TransportError } from '../errors.ts';
+import type { ControlMessage } from '../heard.ts';
 import type { Attempt } from '../keys/context.ts';
-import type { ControlMessage, Session } from '../session.ts';
+import type { Session } from '../session.ts';
 import { Transport, type TransportOptions } from '../transport.ts';
 import type { Address } from '../worker/messages.ts';
 
@@ -77,6 +78,7 @@ export interface Pair extends AsyncDisposable {
 export interface PairOptions {
   readonly suite?: Suite;
   readonly channels?: number;
+  readonly disks?: number;
   readonly limits?: Partial<Attempt['limits']>;
   readonly transport?: TransportOptions;
   readonly onDemand?: OnDemand;
@@ -109,7 +111,7 @@ export async function openPair(options: PairOptions = {}): Promise<Pair> {
     rmSync(directory, { recursive: true, force: true });
   };
   try {
-    const plain = testAttempt({ suite: options.suite ?? 'aes-256-gcm', channels: options.channels ?? 4 });
+    const plain = testAttempt({ suite: options.suite ?? 'aes-256-gcm', channels: options.channels ?? 4, disks: options.disks ?? 0 });
     const attempt = { ...plain, limits: { ...plain.limits, ...options.limits } };
     const key = randomBytes(32);
     const sourceKey = Buffer.from(key);

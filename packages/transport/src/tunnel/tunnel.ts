@@ -7,9 +7,10 @@
  */
 import { lstatSync, rmSync } from 'node:fs';
 import { TransportError } from '../errors.ts';
+import type { ControlMessage, SessionHandlers } from '../heard.ts';
 import { wipe } from '../keys/hkdf.ts';
 import { formatAddress } from '../native/sockets.ts';
-import type { ControlMessage, Session, SessionHandlers } from '../session.ts';
+import type { Session } from '../session.ts';
 import { Transport } from '../transport.ts';
 import type { Address } from '../worker/messages.ts';
 import { TunnelError } from './error.ts';

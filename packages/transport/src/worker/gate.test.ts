@@ -164,12 +164,12 @@ describe("a source's gate", () => {
     try {
       using source = new Tended();
       const socket = path.join(directory, 's');
-      source.gate.message({ kind: 'listen-local', session: 1, path: socket, count: 2 });
-      assert.deepEqual(source.reports, [{ kind: 'local-listening', session: 1 }]);
+      source.gate.message({ kind: 'listen-local', session: 1, path: socket, first: 1, count: 2 });
+      assert.deepEqual(source.reports, [{ kind: 'local-listening', session: 1, first: 1 }]);
       opened.push(connectUnix(socket) ?? -1, connectUnix(socket) ?? -1);
       until('both accepted', [source], () => source.of('local').length === 2);
       assert.throws(() => connectUnix(socket), { code: 'local', message: /ECONNREFUSED/ });
-      source.gate.message({ kind: 'listen-local', session: 2, path: socket, count: 2 });
+      source.gate.message({ kind: 'listen-local', session: 2, path: socket, first: 1, count: 2 });
       assert.deepEqual(
         source.of('failed').map(({ code, session }) => [code, session]),
         [['local', 2]],

@@ -16,7 +16,9 @@ import type { Address, GateCommand, GateReport, HelloSession } from './messages.
 interface LocalListener {
   readonly session: number;
   readonly fd: number;
-  missing: number;
+  /** The channel that the next stream is for. */
+  next: number;
+  readonly end: number;
 }
 
 export class Gate implements Service<GateCommand>, Target {
@@ -53,12 +55,7 @@ export class Gate implements Service<GateCommand>, Target {
         this.#dial(command);
         return;
       case 'listen-local':
-        try {
-          this.#locals.push({ session: command.session, fd: listenUnix(command.path, command.count), missing: command.count });
-          this.#report({ kind: 'local-listening', session: command.session });
-        } catch (error) {
-          this.#fail(command.session, 'local', error);
-        }
+        this.#listenLocal(command);
         return;
       case 'unlisten-local':
         this.#unlistenLocal(command.session);
@@ -174,12 +171,20 @@ export class Gate implements Service<GateCommand>, Target {
     this.#report({ kind: 'confirmed', session, channel, wire, secrets });
   }
 
+  #listenLocal({ session, path, first, count }: Extract<GateCommand, { kind: 'listen-local' }>): void {
+    try {
+      this.#locals.push({ session, fd: listenUnix(path, count), next: first, end: first + count });
+      this.#report({ kind: 'local-listening', session, first });
+    } catch (error) {
+      this.#fail(session, 'local', error);
+    }
+  }
+
   #acceptLocal(local: LocalListener): void {
     let fd = accept(local.fd);
     for (; fd >= 0; fd = accept(local.fd)) {
-      this.#report({ kind: 'local', session: local.session, local: fd });
-      local.missing--;
-      if (local.missing > 0) continue;
+      this.#report({ kind: 'local', session: local.session, channel: local.next++, local: fd });
+      if (local.next < local.end) continue;
       libc.close(local.fd);
       this.#locals = this.#locals.filter((each) => each !== local);
       return;
@@ -190,7 +195,7 @@ export class Gate implements Service<GateCommand>, Target {
   #unlistenLocal(session: number): void {
     for (const local of this.#locals.filter((each) => each.session === session)) {
       this.#acceptLocal(local);
-      if (local.missing > 0) libc.close(local.fd);
+      if (local.next < local.end) libc.close(local.fd);
     }
     this.#locals = this.#locals.filter((each) => each.session !== session);
   }

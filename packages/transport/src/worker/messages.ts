@@ -76,8 +76,8 @@ export type GateCommand =
       readonly timeoutMs: number;
       readonly only?: readonly number[];
     } & HelloSession)
-  /** Listens on a unix socket for this session's local streams, `count` of them. */
-  | { readonly kind: 'listen-local'; readonly session: number; readonly path: string; readonly count: number }
+  /** Listens on a unix socket for the local streams of `count` of this session's channels, from channel `first` on. */
+  | { readonly kind: 'listen-local'; readonly session: number; readonly path: string; readonly first: number; readonly count: number }
   /** Takes the local streams that wait still, and no more; answered by `local-unlistened`. */
   | { readonly kind: 'unlisten-local'; readonly session: number }
   /** The session's channels are all confirmed: wipes what hellos needed. */
@@ -88,7 +88,7 @@ export type GateCommand =
 export type GateReport =
   | { readonly kind: 'listening'; readonly addresses: readonly Address[] }
   | { readonly kind: 'not-listening'; readonly message: string }
-  | { readonly kind: 'local-listening'; readonly session: number }
+  | { readonly kind: 'local-listening'; readonly session: number; readonly first: number }
   /** A channel is proven; its descriptor and secrets go to a pump. */
   | {
       readonly kind: 'confirmed';
@@ -97,8 +97,8 @@ export type GateReport =
       readonly wire: number;
       readonly secrets: SharedArrayBuffer;
     }
-  /** A local stream was opened. */
-  | { readonly kind: 'local'; readonly session: number; readonly local: number }
+  /** The local stream of a channel was opened. */
+  | { readonly kind: 'local'; readonly session: number; readonly channel: number; readonly local: number }
   | { readonly kind: 'local-unlistened'; readonly session: number }
   | { readonly kind: 'failed'; readonly session: number; readonly code: FailureCode; readonly message: string }
   | { readonly kind: 'forgotten'; readonly session: number };
