@@ -1,0 +1,60 @@
+/**
+ * A long line in place of the switch's bridge between two hosts:
+ *
+ *   host alpha                  sl-ID-switch                                    host bravo
+ *   mig0 ── mig-alpha ─ mig ─ wan-alpha ═ the line's process ═ wan-bravo ─ mig-far ─ mig-bravo ── mig0
+ *           veth       bridge     TAP                             TAP      bridge       veth
+ *
+ * The hosts keep their interfaces whatever becomes of the line; when its process is killed, the line is dead and the switch's ports are still up,
+ * as where a provider's line is cut. The process lives in the switch's namespace, and is removed with it.
+ */
+import { fileURLToPath } from 'node:url';
+import { SealiftError } from '@sealift/contract';
+import { until } from '../chaos/until.ts';
+import type { Lab } from '../lab/lifecycle.ts';
+import { recordProcess } from '../lab/record.ts';
+import { run } from '../system/command.ts';
+import { isAlive, startDetached } from '../system/process.ts';
+import { switchPort } from '../topology/plan.ts';
+import { type Conditions, formatConditions } from './conditions.ts';
+import { askLine } from './control.ts';
+
+const program = fileURLToPath(new URL('./main.ts', import.meta.url));
+const farBridge = 'mig-far';
+/** Packets that wait for the line's process to be scheduled, on each device: 100 ms of small ones. What waits for the line itself is in its queue. */
+const deviceQueue = 10_000;
+
+/** Where a lab's line is asked and changed. */
+export const lineSocket = ({ paths }: Lab): string => `${paths.run}/wan.sock`;
+
+/**
+ * Puts a line between both hosts of a lab whose network is built and whose folders are there.
+ * @param seed of what is lost, late and wandering: the same packets at the same times fare the same
+ * @throws SealiftError `invalid_request` for a lab of other than two hosts
+ */
+export const layLine = async (lab: Lab, conditions: Conditions, signal: AbortSignal, seed = 1): Promise<void> => {
+  const { plan, paths } = lab;
+  const [near, far] = plan.hosts;
+  if (near === undefined || far === undefined || plan.hosts.length !== 2) {
+    throw new SealiftError('invalid_request', `a line joins two hosts, and the lab "${lab.id}" has ${plan.hosts.length}`);
+  }
+  const taps = [near, far].map(({ name }) => `wan-${name}`);
+  const words = [lineSocket(lab), ...taps, String(seed), formatConditions(conditions)];
+  const inSwitch = (...args: readonly string[]): Promise<string> => run('ip', ['-n', plan.switch, ...args]);
+
+  const id = await startDetached('ip', ['netns', 'exec', plan.switch, process.execPath, program, ...words], paths.log('wan'));
+  await recordProcess(paths.processes, { name: 'wan', ...id });
+  const answers = async (): Promise<boolean> => {
+    if (!isAlive(id)) throw new Error(`the line could not be laid; ${paths.log('wan')} says why`);
+    return (await askLine(lineSocket(lab)).catch(() => undefined)) !== undefined;
+  };
+  if (!(await until(answers, { withinMs: 60_000, signal }))) throw new Error(`the line does not answer; see ${paths.log('wan')}`);
+
+  await inSwitch('link', 'add', farBridge, 'type', 'bridge', 'stp_state', '0', 'forward_delay', '0', 'mcast_snooping', '0');
+  await inSwitch('link', 'set', farBridge, 'up');
+  await inSwitch('link', 'set', switchPort('mig', far.name), 'master', farBridge);
+  for (const [index, tap] of taps.entries()) {
+    const bridge = index === 0 ? 'mig' : farBridge;
+    await inSwitch('link', 'set', tap, 'txqueuelen', String(deviceQueue), 'mtu', '1500', 'master', bridge, 'up');
+  }
+};
