@@ -276,3 +276,35 @@ test('a file system that becomes full while a disk is copied is named with what 
   );
   await host.define(vmOf('web', disk('root', { image: 'dense.qcow2', clone: true })));
 });
+
+test('disks that cannot be removed keep neither the agent from starting nor an administrator from keeping what is left', async () => {
+  const first = await start();
+  await first.define(vmOf('web', disk('a'), disk('b')));
+  execFileSync('rm', [join(pool, 'web.a.qcow2')]);
+  mkdirSync(join(pool, 'web.a.qcow2'));
+  await assert.rejects(first.remove('web'), refused('internal', /a disk of VM web cannot be removed from host alpha/));
+  first.close();
+  const second = await start();
+  await assert.rejects(second.start('web'), refused('wrong_state', /half removed/));
+  assert.deepEqual((await second.remove('web', true)).keptDisks, [join(pool, 'web.a.qcow2'), join(pool, 'web.b.qcow2')]);
+  assert.ok(existsSync(join(pool, 'web.b.qcow2')));
+});
+
+test('a VM whose pool the host has lost is forgotten where its disks are to be kept', async () => {
+  const host = await start();
+  await host.define(vmOf('web', disk('a')));
+  host.close();
+  const pools = new Pools('alpha', [{ name: 'other', path: pool }]);
+  const without = await VmHost.open({
+    state: join(directory, 'state'),
+    run: join(directory, 'run'),
+    pools,
+    qemu: { binary: 'qemu-system-x86_64', accel: 'tcg' },
+    memoryMiB: undefined,
+    log,
+  });
+  open.push(without);
+  await assert.rejects(without.remove('web'), refused('no_room', /has no pool fast/));
+  assert.deepEqual(await without.remove('web', true), {});
+  assert.deepEqual([without.list(), inPool()], [[], ['images', 'web.a.qcow2']]);
+});

@@ -23,6 +23,10 @@ export class Pools {
     this.all = all;
   }
 
+  lacks(pool: string): boolean {
+    return !this.all.some(({ name }) => name === pool);
+  }
+
   /** @throws SealiftError `no_room` naming the pools that there are */
   directory(pool: string): string {
     const found = this.all.find(({ name }) => name === pool);
@@ -66,7 +70,7 @@ export class Pools {
    */
   async recover(vms: readonly { readonly name: string; readonly disks: readonly PoolDisk[] }[]): Promise<string[]> {
     for (const { name, disks } of vms) {
-      for (const disk of disks.filter(({ pool }) => this.all.some((each) => each.name === pool))) {
+      for (const disk of disks.filter(({ pool }) => !this.lacks(pool))) {
         if (!existsSync(this.disk(name, disk))) await rename(this.partialDisk(name, disk), this.disk(name, disk)).catch(unlessMissing);
       }
     }

@@ -202,8 +202,11 @@ export class VmHost {
     return vm.order(async () => {
       this.#requireOurs(vm);
       if (vm.link) throw new SealiftError('wrong_state', `${name} is ${vm.state}; stop it first`);
-      const files = this.disks.files(name, vm.definition.disks.filter(isPoolDisk));
-      if (files.length > 0 && !keepDisks) vm.record = { ...vm.record, disksToo: true };
+      // To be kept, disks need no pool; and an earlier order to remove them, which failed, is no longer wanted.
+      const inPools = vm.definition.disks.filter((disk) => isPoolDisk(disk) && !(keepDisks && this.disks.pools.lacks(disk.pool)));
+      const files = this.disks.files(name, inPools);
+      const { disksToo: _, ...record } = vm.record;
+      vm.record = keepDisks ? record : { ...record, disksToo: true };
       const removedDisks = await this.#forget(vm, 'quit');
       return files.length === 0 ? {} : keepDisks ? { keptDisks: files } : { removedDisks };
     });
@@ -312,7 +315,12 @@ export class VmHost {
   }
 
   async #reattach(vm: Vm): Promise<void> {
-    if (vm.record.leaving) return this.#leave(vm, 'kill');
+    if (vm.record.leaving) {
+      // It stays, half removed, to be removed again: one disk that does not go must not keep the agent from the other VMs.
+      return this.#leave(vm, 'kill').catch((error: unknown) =>
+        this.#log.error({ err: error, vm: vm.name }, 'could not remove the rest of a VM'),
+      );
+    }
     const process = await findQemu(vm.paths.pidfile, vm.paths.qmpSocket);
     if (!process) {
       if (vm.moving) return; // for the migration's code to decide on
