@@ -277,6 +277,35 @@ test('a file system that becomes full while a disk is copied is named with what 
   await host.define(vmOf('web', disk('root', { image: 'dense.qcow2', clone: true })));
 });
 
+test('one image of a name is imported at a time: the other one is refused, and spoils nothing', async () => {
+  const images = imagesOf(await start());
+  const path = join(directory, 'large.img');
+  writeFileSync(path, Buffer.alloc(8 * MiB, 7));
+  const import_ = () => images.import({ pool: 'fast', name: 'large.raw', path });
+  const first = import_();
+  await Promise.all([first, assert.rejects(import_(), refused('already_exists', /image large\.raw .* is being imported/))]);
+  assert.ok(readFileSync(join(pool, 'images/large.raw')).equals(readFileSync(path)));
+  assert.deepEqual(readdirSync(join(pool, 'images')), ['large.raw']);
+});
+
+test('an image is in use by a disk that a VM has by a path, whatever that is called and however it is written', async () => {
+  const host = await start();
+  const image = writeImage('base.raw');
+  const over = join(directory, 'over.img');
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', image, over]);
+  await host.define(vmOf('over', { path: over, format: 'qcow2', shared: false }));
+  await assert.rejects(imagesOf(host).remove('fast', 'base.raw'), refused('wrong_state', /over\.img would be lost/));
+  await host.remove('over');
+  await host.define(vmOf('direct', { path: `${pool}//images/./base.raw`, format: 'raw', shared: false }));
+  await assert.rejects(imagesOf(host).remove('fast', 'base.raw'), refused('wrong_state', /is in use/));
+});
+
+test('a pool that has vanished is named where its images are asked for', async () => {
+  const images = imagesOf(await start());
+  await rm(pool, { recursive: true });
+  await assert.rejects(images.list(), refused('hypervisor', /pool fast of host alpha cannot be read: ENOENT.*mount it/));
+});
+
 test('disks that cannot be removed keep neither the agent from starting nor an administrator from keeping what is left', async () => {
   const first = await start();
   await first.define(vmOf('web', disk('a'), disk('b')));

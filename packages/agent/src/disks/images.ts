@@ -1,8 +1,9 @@
 /** Images: files in `images/` of a pool that disks are made from. Whoever looks after the host may put them there, or have them imported. */
 import { open, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type Image, type ImageImport, ImageName, SealiftError, type VmDefinition } from '@sealift/contract';
+import { join, normalize } from 'node:path';
+import { type Image, type ImageImport, ImageName, isPoolDisk, SealiftError, type VmDefinition } from '@sealift/contract';
 import { Check } from 'typebox/value';
+import { reasonOf } from '../cannot-start.ts';
 import { Undo, type UndoLog } from '../undo.ts';
 import type { Disks } from './disks.ts';
 import { filesIn, unlessMissing } from './pools.ts';
@@ -13,6 +14,8 @@ export class Images {
   readonly #disks: Disks;
   readonly #definitions: () => readonly VmDefinition[];
   readonly #log: UndoLog;
+  /** Files that are being made: two imports would write to the same. */
+  readonly #importing = new Set<string>();
 
   /** @param definitions of the VMs of this host */
   constructor(disks: Disks, definitions: () => readonly VmDefinition[], log: UndoLog) {
@@ -25,8 +28,8 @@ export class Images {
   async list(): Promise<Image[]> {
     const all: Image[] = [];
     for (const { name: pool } of this.#disks.pools.all) {
-      const names = (await filesIn(this.#disks.pools.images(pool))).filter((name) => Check(ImageName, name)).sort();
       const users = await this.#users(pool);
+      const names = (await filesIn(this.#disks.pools.images(pool))).filter((name) => Check(ImageName, name)).sort();
       for (const name of names) {
         const facts = await this.#disks.imageFacts(pool, name).catch(() => undefined);
         if (!facts) continue;
@@ -39,9 +42,26 @@ export class Images {
   }
 
   /** Copies a file of this host, with all that it lies over. @throws SealiftError `not_found`, `already_exists`, `no_room`, `hypervisor`; nothing is left then */
-  async import({ pool, name, path, format = formatOf(path) }: ImageImport): Promise<Image> {
+  async import(wanted: ImageImport): Promise<Image> {
+    const { pool, name } = wanted;
+    const { pools } = this.#disks;
+    const file = pools.image(pool, name);
+    if (this.#importing.has(file)) {
+      throw new SealiftError('already_exists', `image ${name} in pool ${pool} of host ${pools.host} is being imported; wait for it`);
+    }
+    this.#importing.add(file);
+    try {
+      await this.#import(wanted, file);
+    } finally {
+      this.#importing.delete(file);
+    }
+    const { sizeBytes, allocatedBytes } = await this.#disks.imageFacts(pool, name);
+    return { pool, name, format: formatOf(name), sizeBytes, allocatedBytes, usedBy: [] };
+  }
+
+  async #import({ pool, name, path, format = formatOf(path) }: ImageImport, file: string): Promise<void> {
     const { pools, signal } = this.#disks;
-    const [file, partial] = [pools.image(pool, name), pools.partialImage(pool, name)];
+    const partial = pools.partialImage(pool, name);
     await this.#requireFree(pool, name);
     const source = await stat(path).catch(unlessMissing);
     if (!source?.isFile()) throw new SealiftError('not_found', `there is no file ${path} on host ${pools.host} to import`);
@@ -60,8 +80,6 @@ export class Images {
         throw await asSealift(error, `image ${name}`, pool, pools);
       }
     });
-    const { sizeBytes, allocatedBytes } = await this.#disks.imageFacts(pool, name);
-    return { pool, name, format: formatOf(name), sizeBytes, allocatedBytes, usedBy: [] };
   }
 
   /** @throws SealiftError `not_found`; `wrong_state` naming what would be lost with it */
@@ -90,17 +108,31 @@ export class Images {
     );
   }
 
-  /** Of each image the files that need it: in the pool whoever made them, half-made ones as well, and what VMs of this host have by its path. */
+  /**
+   * Of each image the files that need it: in the pool whoever made them, half-made ones as well, and what VMs of this host have by its path.
+   * @throws SealiftError `hypervisor` where the pool cannot be read
+   */
   async #users(pool: string): Promise<Map<string, string[]>> {
     const { pools } = this.#disks;
-    const [directory, images] = [pools.directory(pool), pools.images(pool)];
-    const inPool = [directory, images].map(async (each) => (await filesIn(each)).map((name) => join(each, name)));
-    const byPath = this.#definitions().flatMap(({ disks }) => disks.flatMap(({ path }) => (path === undefined ? [] : [path])));
+    const images = pools.images(pool);
+    const inPool: string[] = [];
+    for (const each of [pools.directory(pool), images]) {
+      const names = await filesIn(each).catch((cause) => {
+        const message = `pool ${pool} of host ${pools.host} cannot be read: ${reasonOf(cause)}; mount it, or start the agent without it`;
+        throw new SealiftError('hypervisor', message, { cause });
+      });
+      inPool.push(...names.map((name) => join(each, name)));
+    }
+    const byPath = this.#definitions().flatMap(({ disks }) => disks.filter((disk) => !isPoolDisk(disk)));
+    const qcow2 = new Set(inPool.filter((file) => formatOf(file) === 'qcow2'));
     const users = new Map<string, string[]>();
     const add = (image: string, user: string): unknown => users.set(image, [...(users.get(image) ?? []), user]);
-    for (const path of byPath) if (path.startsWith(`${images}/`)) add(path, path);
-    for (const file of new Set([...(await Promise.all(inPool)).flat(), ...byPath])) {
-      if (formatOf(file) !== 'qcow2') continue;
+    for (const { path, format } of byPath) {
+      const file = normalize(path);
+      if (file.startsWith(`${images}/`)) add(file, path);
+      if (format === 'qcow2') qcow2.add(file);
+    }
+    for (const file of qcow2) {
       // What cannot be read lies over nothing that could be known.
       const backing = (await readFacts(file, 'qcow2').catch(() => undefined))?.backing;
       if (backing !== undefined) add(backing, file);
