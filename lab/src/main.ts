@@ -14,18 +14,32 @@ import { untilInterrupted } from './system/interrupt.ts';
 import { isAlive } from './system/process.ts';
 import { presentNamespaces } from './topology/build.ts';
 import { namespacesOf } from './topology/plan.ts';
+import { changed, cleanLine, parseChange } from './wan/conditions.ts';
+import { describeLine, layLine, lineOf } from './wan/line.ts';
 
 const say = (message: string): void => void process.stdout.write(`${message}\n`);
 
-const up = async ({ id, memory, checker }: { id: string; memory: number; checker: number }): Promise<void> => {
+interface UpOptions {
+  readonly id: string;
+  readonly memory: number;
+  readonly checker: number;
+  readonly wan?: string;
+}
+
+const up = async ({ id, memory, checker, wan }: UpOptions): Promise<void> => {
   requireRoot();
   const lab = labOf(checkId(id));
+  const line = wan === undefined ? undefined : changed(cleanLine, parseChange(wan));
   await requireAbsent(lab);
   const image = await guestImage(say);
   using interrupted = untilInterrupted();
   try {
     say(`lab "${id}": hosts alpha and bravo, a manager and a client, each in a network namespace`);
     await bringUp(lab, interrupted.signal);
+    if (line) {
+      await layLine(lab, line, interrupted.signal);
+      say(describeLine(await lineOf(lab)));
+    }
     await using manager = managerClient(lab.paths.managerSocket);
     const definition = guestDefinition(image, { memoryMiB: memory, checkerMiB: checker });
     await manager.createVm({ body: { host: 'alpha', definition } }, interrupted.signal);
@@ -65,6 +79,16 @@ const status = async ({ id }: { id: string }): Promise<void> => {
   for (const vm of await manager.listVms()) say(`  VM ${vm.name}: ${vm.state} on ${vm.host}`);
 };
 
+const setLine = async ({ id, conditions }: { id: string; conditions: string }): Promise<void> => {
+  requireRoot();
+  say(describeLine(await lineOf(labOf(checkId(id)), parseChange(conditions))));
+};
+
+const showLine = async ({ id }: { id: string }): Promise<void> => {
+  requireRoot();
+  say(describeLine(await lineOf(labOf(checkId(id)))));
+};
+
 const mebibytes = (text: string): number => {
   if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('a number of MiB');
   return Number(text);
@@ -87,14 +111,20 @@ export const labCommand = (): Command => {
   const command = new Command('lab').description(
     'Two hosts on this machine, as network namespaces, with a VM to move between them (needs root)',
   );
-  const withId = (name: string, description: string): Command =>
-    command.command(name).description(description).option('--id <id>', 'one of several labs beside each other', 'lab');
+  const withId = (name: string, description: string, within = command): Command =>
+    within.command(name).description(description).option('--id <id>', 'one of several labs beside each other', 'lab');
   withId('up', 'Bring it up')
     .option('--memory <MiB>', "the VM's memory", mebibytes, 512)
     .option('--checker <MiB>', 'memory that a checker in the guest walks over; 0 for none', mebibytes, 16)
+    .option('--wan <conditions>', 'a long line between the hosts for migrations, as rtt=50ms,rate=1gbit,loss=0.1%; see docs/wan.md')
     .action(explained(up));
   withId('down', 'Take it down, whatever state it is in').action(explained(down));
   withId('status', 'What of it is running').action(explained(status));
+  const wan = command.command('wan').description('The long line of a lab that was brought up with --wan');
+  withId('set', 'Change it while it carries: as in --wan, what is not named stays; down and up cut it and join it', wan)
+    .argument('<conditions>', 'as loss=1%,jitter=20ms')
+    .action((conditions: string, options: { id: string }) => explained(setLine)({ ...options, conditions }));
+  withId('show', 'What it is like, and what it has done with packets so far', wan).action(explained(showLine));
   return command;
 };
 

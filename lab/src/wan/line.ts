@@ -16,16 +16,15 @@ import { recordProcess } from '../lab/record.ts';
 import { run } from '../system/command.ts';
 import { isAlive, startDetached } from '../system/process.ts';
 import { switchPort } from '../topology/plan.ts';
-import { type Conditions, formatConditions } from './conditions.ts';
-import { askLine } from './control.ts';
+import { type Change, type Conditions, formatConditions, queueOf } from './conditions.ts';
+import { askLine, type LineState } from './control.ts';
 
 const program = fileURLToPath(new URL('./main.ts', import.meta.url));
 const farBridge = 'mig-far';
 /** Packets that wait for the line's process to be scheduled, on each device: 100 ms of small ones. What waits for the line itself is in its queue. */
 const deviceQueue = 10_000;
 
-/** Where a lab's line is asked and changed. */
-export const lineSocket = ({ paths }: Lab): string => `${paths.run}/wan.sock`;
+const socketOf = ({ paths }: Lab): string => `${paths.run}/wan.sock`;
 
 /**
  * Puts a line between both hosts of a lab whose network is built and whose folders are there.
@@ -39,14 +38,14 @@ export const layLine = async (lab: Lab, conditions: Conditions, signal: AbortSig
     throw new SealiftError('invalid_request', `a line joins two hosts, and the lab "${lab.id}" has ${plan.hosts.length}`);
   }
   const taps = [near, far].map(({ name }) => `wan-${name}`);
-  const words = [lineSocket(lab), ...taps, String(seed), formatConditions(conditions)];
+  const words = [socketOf(lab), ...taps, String(seed), formatConditions(conditions)];
   const inSwitch = (...args: readonly string[]): Promise<string> => run('ip', ['-n', plan.switch, ...args]);
 
   const id = await startDetached('ip', ['netns', 'exec', plan.switch, process.execPath, program, ...words], paths.log('wan'));
   await recordProcess(paths.processes, { name: 'wan', ...id });
   const answers = async (): Promise<boolean> => {
     if (!isAlive(id)) throw new Error(`the line could not be laid; ${paths.log('wan')} says why`);
-    return (await askLine(lineSocket(lab)).catch(() => undefined)) !== undefined;
+    return (await askLine(socketOf(lab)).catch(() => undefined)) !== undefined;
   };
   if (!(await until(answers, { withinMs: 60_000, signal }))) throw new Error(`the line does not answer; see ${paths.log('wan')}`);
 
@@ -57,4 +56,29 @@ export const layLine = async (lab: Lab, conditions: Conditions, signal: AbortSig
     const bridge = index === 0 ? 'mig' : farBridge;
     await inSwitch('link', 'set', tap, 'txqueuelen', String(deviceQueue), 'mtu', '1500', 'master', bridge, 'up');
   }
+};
+
+/**
+ * Asks a lab's line, and changes it where there is a change, which holds before this returns.
+ * @throws SealiftError `not_found` where the lab has no line, or its line's process has ended
+ */
+export const lineOf = async (lab: Lab, change?: Change): Promise<LineState> => {
+  try {
+    return await askLine(socketOf(lab), change);
+  } catch (cause) {
+    const words = `no line answers in the lab "${lab.id}": it is down, was brought up without --wan, or its line was killed`;
+    throw new SealiftError('not_found', `${words}. See sealift lab status --id ${lab.id}`, { cause });
+  }
+};
+
+/** For people. */
+export const describeLine = ({ conditions, directions }: LineState): string => {
+  const told = directions.map(({ counts, failures }, index) => {
+    const { offered, carried, dropped, lost, late, cut } = counts;
+    const failed = failures.overflowed + failures.refused;
+    const more = failed === 0 ? '' : `; ${failed} packets failed for want of memory or at the far end`;
+    return `${index === 0 ? 'there' : 'back '}: ${offered} frames offered, ${carried} carried (${late} late), ${dropped} dropped by the queue, ${lost} lost, ${cut} while down${more}`;
+  });
+  const queue = `queue of ${(queueOf(conditions) / 1e6).toFixed(2)} MB each way`;
+  return [`line: ${formatConditions(conditions)}; ${queue}`, ...told].join('\n  ');
 };
