@@ -5,6 +5,7 @@ const benchmarks: Record<string, { readonly words: string; readonly load: () => 
   scale: { words: 'a manager of 2,500 simulated hosts with 40,000 VMs', load: () => import('./scale/main.ts') },
   peers: { words: 'one QEMU to another: sealift, QEMU plain and TLS, stunnel, ssh', load: () => import('./peers/main.ts') },
   transport: { words: 'the pumps alone, sealed and clear, by channels and threads', load: () => import('./transport/main.ts') },
+  wan: { words: "the lab's long line against what was set, by ping and iperf3", load: () => import('./wan/main.ts') },
 };
 
 const [name = '--help', ...args] = process.argv.slice(2);
