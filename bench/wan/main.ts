@@ -5,7 +5,7 @@ import { type Lab, labOf, requireAbsent, requireRoot, takeDown } from '../../lab
 import { untilInterrupted } from '../../lab/src/system/interrupt.ts';
 import { buildTopology } from '../../lab/src/topology/build.ts';
 import { type Change, changed, cleanLine } from '../../lab/src/wan/conditions.ts';
-import { layLine, lineOf } from '../../lab/src/wan/line.ts';
+import { type Engine, engines, layLine, lineOf } from '../../lab/src/wan/line.ts';
 import { machineFacts } from '../measure/machine.ts';
 import { goodputShare, ping, tcp, udp, widenWindows } from './probes.ts';
 
@@ -17,6 +17,7 @@ Lays the lab's line between two network namespaces, and compares what ping and i
   --part NAME    one of the parts; several times for several (all)
   --seconds N    that a TCP flow is measured, after it had time to begin (8)
   --quick        two round trips, one loss, no congestion, 4 s
+  --by ENGINE    ${engines.join(' or ')} (netem where the kernel has it)
   --json FILE    all figures, with the machine's facts
   --help
 `;
@@ -27,6 +28,7 @@ interface Given {
   readonly lab: Lab;
   readonly seconds: number;
   readonly quick: boolean;
+  readonly engine: Engine | undefined;
   readonly say: (words: string) => void;
   readonly signal: AbortSignal;
 }
@@ -80,8 +82,9 @@ const losses = async (given: Given): Promise<Row[]> => {
       'UDP, Mbit/s offered': all ? 1000 : 300,
       arrived: short(found.megabitsPerSecond),
       packets: found.packets,
-      lost: found.lost,
-      'lost, share': share(found.lost / found.packets),
+      'lost by the line': found.lostByLine,
+      share: share(found.lostByLine / found.packets),
+      'lost elsewhere': found.lost - found.lostByLine,
       'out of order': share(found.outOfOrder / found.packets),
       'ping: least': short(times.least),
       most: short(times.most),
@@ -132,7 +135,7 @@ const measure = async (wanted: readonly string[], given: Given): Promise<Readonl
   try {
     for (const folder of [lab.paths.run, lab.paths.logs]) await mkdir(folder, { recursive: true, mode: 0o700 });
     await buildTopology(lab.plan);
-    await layLine(lab, { ...changed(cleanLine, {}), bitsPerSecond }, given.signal);
+    await layLine(lab, { ...changed(cleanLine, {}), bitsPerSecond }, given.signal, given.engine);
     await widenWindows(lab);
     const found: Record<string, Row[]> = {};
     for (const name of wanted) found[name] = (await parts[name]?.(given)) ?? [];
@@ -146,7 +149,7 @@ const measure = async (wanted: readonly string[], given: Given): Promise<Readonl
 export async function run(args: string[]): Promise<number> {
   const [text, flag] = [{ type: 'string' } as const, { type: 'boolean', default: false } as const];
   try {
-    const options = { part: { type: 'string', multiple: true } as const, seconds: text, json: text, quick: flag, help: flag };
+    const options = { part: { type: 'string', multiple: true } as const, seconds: text, by: text, json: text, quick: flag, help: flag };
     const { values } = parseArgs({ args, options });
     if (values.help) {
       process.stdout.write(help);
@@ -157,10 +160,12 @@ export async function run(args: string[]): Promise<number> {
     if (unknown !== undefined) throw new Error(`--part is one of ${Object.keys(parts).join(', ')}, not ${unknown}`);
     const seconds = Number(values.seconds ?? (values.quick ? 4 : 8));
     if (!(Number.isInteger(seconds) && seconds >= 2 && seconds <= 600)) throw new Error('--seconds is a whole number from 2 to 600');
+    const engine = engines.find((each) => each === values.by);
+    if (values.by !== undefined && engine === undefined) throw new Error(`--by is one of ${engines.join(', ')}, not ${values.by}`);
     requireRoot();
     using interrupted = untilInterrupted();
     const say = (words: string): void => void process.stderr.write(`${words}\n`);
-    const found = await measure(wanted, { lab: labOf('wanbench'), seconds, quick: values.quick, say, signal: interrupted.signal });
+    const found = await measure(wanted, { lab: labOf('wanbench'), engine, seconds, quick: values.quick, say, signal: interrupted.signal });
     const facts = machineFacts({ iperf3: ['iperf3', '--version'], ping: ['ping', '-V'] });
     if (values.json) await writeFile(values.json, `${JSON.stringify({ machine: facts, bitsPerSecond, seconds, ...found }, null, 2)}\n`);
     process.stdout.write(`${Object.values(found).map(table).join('\n\n')}\n`);

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Lab } from '../../lab/src/lab/lifecycle.ts';
 import { CommandError, run } from '../../lab/src/system/command.ts';
 import { fullFrameBytes } from '../../lab/src/wan/conditions.ts';
+import type { LineState } from '../../lab/src/wan/control.ts';
 import { lineOf } from '../../lab/src/wan/line.ts';
 import { type Spread, spreadOf } from '../measure/figures.ts';
 
@@ -108,10 +109,16 @@ export const tcp = async (
 export interface UdpRun {
   readonly packets: number;
   readonly lost: number;
+  /** Of these, by the line: at random or for want of room in its queue. The others were lost before it or after it, for want of CPU time. */
+  readonly lostByLine: number;
   readonly outOfOrder: number;
   readonly megabitsPerSecond: number;
   readonly lineCpu: number;
 }
+
+/** By the line, from the near end. */
+const lostBy = ({ directions }: LineState): number =>
+  directions[0] ? directions[0].counts.lost + directions[0].counts.dropped : Number.NaN;
 
 /** Packets that fill a frame, each by itself: nothing is bundled. @param megabitsPerSecond of the frames */
 export const udp = async (lab: Lab, megabitsPerSecond: number, seconds: number): Promise<UdpRun> => {
@@ -119,12 +126,13 @@ export const udp = async (lab: Lab, megabitsPerSecond: number, seconds: number):
   const before = await lineOf(lab);
   const rate = String(Math.round((megabitsPerSecond * 1e6 * datagram) / fullFrameBytes));
   const started = performance.now();
-  const { received } = await iperf(lab, ['-u', '-b', rate, '-l', String(datagram), '-t', String(seconds)]);
+  const { received } = await iperf(lab, ['-u', '-b', rate, '-l', String(datagram), '-t', String(seconds), '-w', '4M']);
   const after = await lineOf(lab);
   const { packets, lost_packets: lost, seconds: took } = received.end.sum ?? { packets: 0, lost_packets: 0, seconds: 1 };
   return {
     packets,
     lost,
+    lostByLine: lostBy(after) - lostBy(before),
     outOfOrder: received.end.streams.reduce((sum, { udp: each }) => sum + (each?.out_of_order ?? 0), 0),
     megabitsPerSecond: ((packets - lost) * fullFrameBytes * 8) / took / 1e6,
     lineCpu: ((after.cpuSeconds - before.cpuSeconds) * 1000) / (performance.now() - started),

@@ -3,7 +3,7 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { errorCodes, SealiftError } from '@sealift/contract';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { guestImage } from './guest/image.ts';
 import { managerClient } from './lab/api.ts';
 import { bringUp, labOf, requireAbsent, requireRoot, saveLogs, takeDown } from './lab/lifecycle.ts';
@@ -15,7 +15,7 @@ import { isAlive } from './system/process.ts';
 import { presentNamespaces } from './topology/build.ts';
 import { namespacesOf } from './topology/plan.ts';
 import { changed, cleanLine, parseChange } from './wan/conditions.ts';
-import { describeLine, layLine, lineOf } from './wan/line.ts';
+import { describeLine, type Engine, engines, layLine, lineOf } from './wan/line.ts';
 
 const say = (message: string): void => void process.stdout.write(`${message}\n`);
 
@@ -24,11 +24,13 @@ interface UpOptions {
   readonly memory: number;
   readonly checker: number;
   readonly wan?: string;
+  readonly wanBy?: Engine;
 }
 
-const up = async ({ id, memory, checker, wan }: UpOptions): Promise<void> => {
+const up = async ({ id, memory, checker, wan, wanBy }: UpOptions): Promise<void> => {
   requireRoot();
   const lab = labOf(checkId(id));
+  if (wanBy !== undefined && wan === undefined) throw new SealiftError('invalid_request', '--wan-by says who makes the line of --wan');
   const line = wan === undefined ? undefined : changed(cleanLine, parseChange(wan));
   await requireAbsent(lab);
   const image = await guestImage(say);
@@ -37,7 +39,7 @@ const up = async ({ id, memory, checker, wan }: UpOptions): Promise<void> => {
     say(`lab "${id}": hosts alpha and bravo, a manager and a client, each in a network namespace`);
     await bringUp(lab, interrupted.signal);
     if (line) {
-      await layLine(lab, line, interrupted.signal);
+      await layLine(lab, line, interrupted.signal, wanBy);
       say(describeLine(await lineOf(lab)));
     }
     await using manager = managerClient(lab.paths.managerSocket);
@@ -117,6 +119,7 @@ export const labCommand = (): Command => {
     .option('--memory <MiB>', "the VM's memory", mebibytes, 512)
     .option('--checker <MiB>', 'memory that a checker in the guest walks over; 0 for none', mebibytes, 16)
     .option('--wan <conditions>', 'a long line between the hosts for migrations, as rtt=50ms,rate=1gbit,loss=0.1%; see docs/wan.md')
+    .addOption(new Option('--wan-by <engine>', 'who makes that line; without it, netem where the kernel has it').choices(engines))
     .action(explained(up));
   withId('down', 'Take it down, whatever state it is in').action(explained(down));
   withId('status', 'What of it is running').action(explained(status));

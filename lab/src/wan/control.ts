@@ -7,9 +7,9 @@ import type { Change, Conditions } from './conditions.ts';
 
 export interface LineState {
   readonly conditions: Conditions;
-  /** From the first host to the second, and back. Since the line was laid. */
+  /** From the first host to the second, and back. Since the line was laid. None of a line by netem. */
   readonly directions: CarryAnswer;
-  /** That the line's process has taken so far. */
+  /** That the line's process has taken so far; 0 of a line by netem. */
   readonly cpuSeconds: number;
 }
 

@@ -17,7 +17,7 @@ const setUp = async (t: TestContext, id: string, conditions: string) => {
   t.after(() => takeDown(lab));
   for (const folder of [lab.paths.run, lab.paths.logs]) await mkdir(folder, { recursive: true });
   await buildTopology(lab.plan);
-  await layLine(lab, changed(cleanLine, parseChange(conditions)), t.signal);
+  await layLine(lab, changed(cleanLine, parseChange(conditions)), t.signal, 'process');
   const [alpha, bravo] = lab.plan.hosts;
   assert.ok(alpha && bravo);
   const inAlpha = (script: string) => run('ip', ['netns', 'exec', alpha.namespace, 'bash', '-c', script]);

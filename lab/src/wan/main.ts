@@ -1,7 +1,8 @@
 /**
- * The program that is a line: `main.ts SOCKET TAP TAP SEED CONDITIONS`. Makes both TAP devices in its network namespace, and answers on the unix
+ * The program that is a line: `main.ts SOCKET TAP TAP CONDITIONS`. Makes both TAP devices in its network namespace, and answers on the unix
  * socket, a line of JSON for each line of JSON (control.ts). It ends only when it is killed, and its devices and what they carried with it.
  */
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { Worker } from 'node:worker_threads';
@@ -9,10 +10,10 @@ import type { CarryAnswer, CarryOptions, CarryRequest } from './carry.ts';
 import { type Change, changed, cleanLine, parseChange } from './conditions.ts';
 import type { LineState } from './control.ts';
 
-const [socket = '', first = '', second = '', seed = '', described = ''] = process.argv.slice(2);
+const [socket = '', first = '', second = '', described = ''] = process.argv.slice(2);
 
 let conditions = changed(cleanLine, parseChange(described));
-const options: CarryOptions = { taps: [first, second], conditions, seed: Number(seed) };
+const options: CarryOptions = { taps: [first, second], conditions, seed: randomInt(2 ** 31) };
 const worker = new Worker(new URL('./carry.ts', import.meta.url), { workerData: options });
 // Not caught: a line without its thread carries nothing, and its end says so.
 worker.on('error', (error) => {
