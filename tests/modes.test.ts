@@ -4,10 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type EncryptionMode, type Migration, type MigrationOrder, SealiftError, type Suite, type VmDefinition } from '@sealift/contract';
+import { type EncryptionMode, type Migration, type MigrationOrder, SealiftError, type Suite } from '@sealift/contract';
 import { until } from '../lab/src/chaos/until.ts';
 import { Fleet } from '../lab/src/fleet/fleet.ts';
 import { labOf } from '../lab/src/lab/lifecycle.ts';
+import { bareVm } from '../packages/agent/src/testing/bare-vm.ts';
 
 type HostName = 'alpha' | 'bravo' | 'charlie' | 'delta';
 const seals: Readonly<Record<HostName, boolean>> = { alpha: true, bravo: true, charlie: false, delta: false };
@@ -54,17 +55,7 @@ describe('encryption modes on real agents', () => {
 
   /** Without anything to boot from: it runs, and does nothing. */
   async function boot(name: string, encryption: EncryptionMode, host: HostName): Promise<void> {
-    const definition: VmDefinition = {
-      name,
-      encryption,
-      memoryMiB: 64,
-      vcpus: 1,
-      cpuModel: 'qemu64',
-      machine: 'pc-q35-7.2',
-      disks: [],
-      nics: [],
-    };
-    await fleet.manager.createVm({ body: { host, definition } }, signal);
+    await fleet.manager.createVm({ body: { host, definition: bareVm(name, { encryption }) } }, signal);
     await fleet.manager.startVm({ params: { vm: name } }, signal);
   }
 
