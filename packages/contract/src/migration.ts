@@ -51,6 +51,8 @@ export const MigrationOrder = Type.Object(
     /** multifd channels beside the main one; 0 moves everything through the main one. */
     multifdChannels: Type.Optional(Type.Integer({ minimum: 0, maximum: 64 })),
     limits: Type.Optional(Type.Partial(MigrationLimits)),
+    /** Disks that only the source has go with the VM; their files there stay all the same, and are nobody's then. */
+    keepSourceDisks: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false, $id: 'MigrationOrder' },
 );
@@ -83,6 +85,18 @@ export const ChannelProgress = Type.Object({
 });
 export type ChannelProgress = Static<typeof ChannelProgress>;
 
+/** A disk that moves with its VM. */
+export const DiskProgress = Type.Object({
+  /** As the definition names it. */
+  disk: Type.String(),
+  sizeBytes: Bytes,
+  /** Data sent so far: what holes and zeroes stand for is not sent, and what the guest writes again is sent again. */
+  sentBytes: Bytes,
+  /** Not at the destination yet, as far as is known. */
+  remainingBytes: Bytes,
+});
+export type DiskProgress = Static<typeof DiskProgress>;
+
 export const MigrationProgress = Type.Object({
   phase: MigrationPhase,
   elapsedMs: Milliseconds,
@@ -103,6 +117,8 @@ export const MigrationProgress = Type.Object({
   /** The switch-over budget as it is now: between the order's `downtimeMs` and `maxDowntimeMs`. */
   downtimeMs: Type.Optional(Milliseconds),
   channels: Type.Array(ChannelProgress),
+  /** Missing: no disk is copied. */
+  disks: Type.Optional(Type.Array(DiskProgress)),
 });
 export type MigrationProgress = Static<typeof MigrationProgress>;
 

@@ -8,6 +8,20 @@ import { VmDefinition } from './vm.ts';
 export const HostIdentity = Type.Object({ name: Name, keyHash: KeyHash }, { additionalProperties: false });
 export type HostIdentity = Static<typeof HostIdentity>;
 
+/** A disk that moves with its VM: the destination makes one of the same name, pool, format and size, and what is on it is copied. */
+export const CopiedDisk = Type.Object(
+  {
+    /** Which of the definition's disks. */
+    index: Type.Integer({ minimum: 0, maximum: 15 }),
+    /** As the guest sees it. */
+    sizeBytes: Bytes,
+    /** What it really took at the source when the migration was ordered. */
+    allocatedBytes: Bytes,
+  },
+  { additionalProperties: false },
+);
+export type CopiedDisk = Static<typeof CopiedDisk>;
+
 /**
  * Everything of a migration spec but its key. Both agents get the same one, and its hash is mixed into every key
  * (docs/protocol.md, "context"), so that two hosts that were told different things never confirm a channel.
@@ -21,8 +35,12 @@ export const MigrationSpec = Type.Object(
     suite: Suite,
     source: HostIdentity,
     destination: HostIdentity,
-    /** TCP connections, channel 0 included: 2 for a single stream, 2 + n with n multifd channels. */
+    /** TCP connections, channel 0 included: 2 for a single stream, 2 + n with n multifd channels, then one for each disk that is copied. */
     channels: Type.Integer({ minimum: 2, maximum: 256 }),
+    /** In the order of their channels. Missing: none. */
+    disks: Type.Optional(Type.Array(CopiedDisk, { maxItems: 16 })),
+    /** The source's files of them stay when the VM has gone. */
+    keepSourceDisks: Type.Optional(Type.Boolean()),
     limits: MigrationLimits,
     expiresAt: Timestamp,
   },

@@ -4,6 +4,7 @@ export * from './definition.ts';
 export * from './error.ts';
 export * from './inspect.ts';
 export * from './migration.ts';
+export * from './mirror.ts';
 export { cpuSeconds, type ProcessId, type ProcessUse, processUse, type QemuCpuSeconds } from './proc.ts';
 export * from './process.ts';
 export * from './qmp/client.ts';

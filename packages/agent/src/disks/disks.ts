@@ -17,6 +17,15 @@ const MiB = 2 ** 20;
 /** Headers and tables of a qcow2 file that holds nothing yet. */
 const emptyBytes = MiB;
 
+/** A disk that is on its way here. */
+export interface Copy {
+  readonly disk: PoolDisk;
+  /** As the guest sees it. */
+  readonly sizeBytes: number;
+  /** What it takes at the source: at least so much is needed here. */
+  readonly allocatedBytes: number;
+}
+
 export class Disks {
   readonly pools: Pools;
   /** A clone is made, or an image removed: one at a time, or the image could go from under it. */
@@ -62,6 +71,23 @@ export class Disks {
     for (const disk of wanted) await this.#make(vm, disk, undo);
     await save();
     for (const disk of wanted) await this.#place(vm, disk, undo);
+  }
+
+  /**
+   * Makes empty disks for a VM that is on its way here, which are filled as it comes.
+   * @param save records that they are the VM's own; called when they are made and before they have their names
+   * @throws as {@link change}
+   */
+  async makeCopies(vm: string, copies: readonly Copy[], undo: Undo, save: () => Promise<void>): Promise<void> {
+    for (const { disk } of copies) await this.#requireFree(vm, disk);
+    for (const copy of copies) await this.#makeCopy(vm, copy, undo);
+    await save();
+    for (const { disk } of copies) await this.#place(vm, disk, undo);
+  }
+
+  /** What was written to them is there after a power failure. */
+  async sync(vm: string, disks: readonly PoolDisk[]): Promise<void> {
+    for (const disk of disks) await sync(this.pools.disk(vm, disk));
   }
 
   /** @returns the files that were removed: those of disks in pools, never an image, never what a VM has by its path */
@@ -113,6 +139,22 @@ export class Disks {
       await (await open(file, 'w', 0o600)).close();
       if (disk.clone) await this.imageTurns.take(() => this.#fill(disk, file, image));
       else await this.#fill(disk, file, image);
+      await sync(file);
+    } catch (error) {
+      throw await asSealift(error, what, disk.pool, this.pools);
+    }
+  }
+
+  async #makeCopy(vm: string, { disk, sizeBytes, allocatedBytes }: Copy, undo: Undo): Promise<void> {
+    const what = `disk ${disk.name} of VM ${vm}`;
+    const file = this.pools.partialDisk(vm, disk);
+    try {
+      const { available } = await this.pools.space(disk.pool);
+      const needed = disk.format === 'raw' ? sizeBytes : allocatedBytes + emptyBytes;
+      if (needed > available) throw await noRoom(what, disk.pool, this.pools, `it needs ${mib(needed)}`);
+      undo.push(`remove ${file}`, () => rm(file, { force: true }));
+      await (await open(file, 'w', 0o600)).close();
+      await qemuImg(['create', '-q', '-f', disk.format, file, `${sizeBytes}`], this.signal);
       await sync(file);
     } catch (error) {
       throw await asSealift(error, what, disk.pool, this.pools);

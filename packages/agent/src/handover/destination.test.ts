@@ -57,6 +57,27 @@ describe('the destination of a handover', () => {
     }
   });
 
+  it('runs nothing whose disks are not exactly as granted', () => {
+    const withDisks = { ...grant, diskWrites: [7, 0] };
+    for (const [diskWrites, runs] of [
+      [[7, 0], true],
+      [[6, 0], false],
+      [[0, 7], false],
+      [[7], false],
+      [[7, 0, 0], false],
+      [undefined, false],
+    ] as const) {
+      const { done } = play([
+        { type: 'grant', grant: withDisks },
+        { type: 'delivered', totals, ...(diskWrites && { diskWrites }) },
+        { type: 'loaded' },
+      ]);
+      assert.equal(done[0], runs ? 'journal run, required' : 'journal aborted', JSON.stringify(diskWrites));
+    }
+    const { done } = play([{ type: 'grant', grant }, { type: 'delivered', totals, diskWrites: [1] }, { type: 'loaded' }]);
+    assert.equal(done[0], 'journal aborted', 'writes that nobody granted');
+  });
+
   it('says ABORTED only once its QEMU is gone', () => {
     const { done } = play([{ type: 'grant', grant }, { type: 'vm-gone' }, { type: 'discarded' }]);
     assert.deepEqual(done, ['journal aborted', 'discard', 'abort-channels', 'journal ended']);

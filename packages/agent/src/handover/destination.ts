@@ -22,11 +22,18 @@ import type { ChannelTotal, Grant } from '@sealift/transport';
 import { becameOf, isHappening, memoryLost, nothingOfRest, type Rest, withHappening } from './postcopy.ts';
 import type { DestinationOutcome, DestinationStep, Failure, RunState } from './records.ts';
 
+/** What came, to be compared with what was granted. */
+export interface Arrived {
+  readonly totals: readonly ChannelTotal[];
+  /** Of each disk that is copied: writes that were done. Missing: no disk is. */
+  readonly diskWrites?: readonly number[];
+}
+
 export type DestinationState =
   | {
       readonly at: 'receiving';
       readonly grant: Grant | undefined;
-      readonly arrived: readonly ChannelTotal[] | undefined;
+      readonly arrived: Arrived | undefined;
       readonly loaded: boolean;
       /** By post-copy: QEMU has all but memory, and can draw that while the VM runs. */
       readonly drawing?: true;
@@ -46,8 +53,8 @@ export type DestinationState =
 export type DestinationEvent =
   /** The source's GRANT. Authenticated. */
   | { readonly type: 'grant'; readonly grant: Grant }
-  /** Every CLOSE has come, and every byte before it is with QEMU. */
-  | { readonly type: 'delivered'; readonly totals: readonly ChannelTotal[] }
+  /** Every CLOSE has come, every byte before it is with QEMU, and every write to a disk that is copied is done. */
+  | ({ readonly type: 'delivered' } & Arrived)
   /** query-migrate says `completed` and query-status says `paused`. */
   | { readonly type: 'loaded' }
   /** query-migrate says `postcopy-active` and query-status says `paused`. */
@@ -95,7 +102,7 @@ export type DestinationEffect =
    * first whether pages are missing: `starved` if it has run, `would-not-run` if not; `loaded` where none is.
    */
   | { readonly type: 'find-out'; readonly runState: RunState; readonly postcopy?: true }
-  /** `cont`, unless the VM was paused. Then `runs`, `would-not-run`, or, where QEMU may have run it and is gone, `vm-gone`. */
+  /** Ends what wrote to its disks, then `cont`, unless the VM was paused. Then `runs`, `would-not-run`, or, where QEMU may have run it and is gone, `vm-gone`. */
   | { readonly type: 'run'; readonly runState: RunState }
   /** Tell the source RUNNING, make the VM an ordinary one of this host, announce it, let the channels close. */
   | { readonly type: 'settle-in' }
@@ -175,7 +182,7 @@ function receiving(state: Extract<DestinationState, { at: 'receiving' }>, event:
       // A repeat says the same; the first one counts.
       return maybeRun({ ...state, grant: state.grant ?? event.grant });
     case 'delivered':
-      return maybeRun({ ...state, arrived: event.totals });
+      return maybeRun({ ...state, arrived: event });
     case 'loaded':
       return maybeRun({ ...state, loaded: true });
     case 'drawing':
@@ -236,7 +243,7 @@ function maybeRun(state: Extract<DestinationState, { at: 'receiving' }>): Destin
     };
   }
   if (!grant || grant.postcopy || !arrived) return { state, effects: [] };
-  if (!sameTotals(grant.totals, arrived)) {
+  if (!isWhole(grant, arrived)) {
     return discard({ code: 'totals', message: 'what arrived is not what the source granted' });
   }
   if (!state.loaded) return { state, effects: [] };
@@ -250,8 +257,11 @@ function maybeRun(state: Extract<DestinationState, { at: 'receiving' }>): Destin
   };
 }
 
-const sameTotals = (a: readonly ChannelTotal[], b: readonly ChannelTotal[]): boolean =>
-  a.length === b.length && a.every((total, i) => total.bytes === b[i]?.bytes && total.records === b[i]?.records);
+const isWhole = (grant: Grant, { totals, diskWrites = [] }: Arrived): boolean =>
+  grant.totals.length === totals.length &&
+  grant.totals.every((total, i) => total.bytes === totals[i]?.bytes && total.records === totals[i]?.records) &&
+  grant.diskWrites.length === diskWrites.length &&
+  grant.diskWrites.every((writes, i) => writes === diskWrites[i]);
 
 const lost: Failure = { code: 'hypervisor', message: "the VM's QEMU ended at the destination after the handover: its memory is lost" };
 

@@ -15,7 +15,7 @@ const [drawing, runs, loaded]: DestinationEvent[] = [{ type: 'drawing' }, { type
 const delivered: DestinationEvent = { type: 'delivered', totals };
 const failed = { type: 'failed', failure } as const;
 
-function source(events: readonly SourceEvent[], state: SourceState = { at: 'switching', completed: false, totals: undefined }) {
+function source(events: readonly SourceEvent[], state: SourceState = { at: 'switching', completed: false, sent: undefined }) {
   const effects: string[] = [];
   for (const event of events) {
     const turn = sourceStep(state, event);

@@ -32,6 +32,8 @@ export interface SourceRecord extends Common {
   readonly role: 'source';
   readonly step: SourceStep;
   readonly runState: RunState;
+  /** What becomes of the disks that only this host has, once the VM has gone. */
+  readonly ownDisks?: 'keep' | 'remove';
   readonly outcome?: SourceOutcome;
 }
 

@@ -20,9 +20,16 @@ import type { ChannelTotal } from '@sealift/transport';
 import { type Fed, isFed, nothingFed } from './postcopy.ts';
 import type { Failure, SourceOutcome, SourceStep } from './records.ts';
 
+/** What went, as it is granted. */
+export interface Sent {
+  readonly totals: readonly ChannelTotal[];
+  /** Of each disk that is copied: the writes that were sent. Missing: no disk is. */
+  readonly diskWrites?: readonly number[];
+}
+
 export type SourceState =
   | { readonly at: 'opening' | 'copying' }
-  | { readonly at: 'switching'; readonly completed: boolean; readonly totals: readonly ChannelTotal[] | undefined }
+  | { readonly at: 'switching'; readonly completed: boolean; readonly sent: Sent | undefined }
   /** `fed`: by post-copy. */
   | { readonly at: 'granted'; readonly fed?: Fed }
   /** By post-copy: the VM runs at the destination, and draws the rest of its memory from here. */
@@ -36,16 +43,16 @@ export type SourceState =
   | { readonly at: 'ended'; readonly outcome: SourceOutcome; readonly failure: Failure | undefined };
 
 export type SourceEvent =
-  /** Every channel is confirmed. */
+  /** Every channel is confirmed, and every disk that is copied is mirrored. */
   | { readonly type: 'confirmed' }
-  /** QEMU has stopped the VM and waits to be told to go on. */
+  /** QEMU has stopped the VM and waits to be told to go on; every mirror has sent all it had, and ended without an error. */
   | { readonly type: 'pre-switchover' }
   /** QEMU's migration is `completed`. */
   | { readonly type: 'completed' }
   /** QEMU's migration is `postcopy-active`: all but memory is sent, and pages are as they are asked for. */
   | { readonly type: 'postcopy-active' }
   /** Every local stream has ended and its CLOSE is queued; the totals are final. */
-  | { readonly type: 'local-ended'; readonly totals: readonly ChannelTotal[] }
+  | ({ readonly type: 'local-ended' } & Sent)
   /** A person wants to stop it, or its deadline has passed: both are too late after the grant. */
   | { readonly type: 'cancel'; readonly failure: Failure }
   /** QEMU's migration failed, or a channel did. */
@@ -81,7 +88,7 @@ export type SourceEffect =
     }
   | { readonly type: 'migrate' }
   | { readonly type: 'continue' }
-  | { readonly type: 'grant'; readonly totals: readonly ChannelTotal[] }
+  | ({ readonly type: 'grant' } & Sent)
   | { readonly type: 'grant-postcopy' }
   /** Tell the destination ABORTED, as far as it can be told. The channels stay: QEMU's sockets must not break under its migration. */
   | { readonly type: 'say-aborted' }
@@ -159,19 +166,19 @@ function beforeGrant(state: Extract<SourceState, { at: 'opening' | 'copying' | '
       return state.at === 'opening' ? { state: { at: 'copying' }, effects: [{ type: 'migrate' }] } : stay(state);
     case 'pre-switchover':
       return state.at === 'copying'
-        ? { state: { at: 'switching', completed: false, totals: undefined }, effects: [{ type: 'continue' }] }
+        ? { state: { at: 'switching', completed: false, sent: undefined }, effects: [{ type: 'continue' }] }
         : stay(state);
     case 'completed':
       return state.at === 'switching' ? maybeGrant({ ...state, completed: true }) : stay(state);
     case 'postcopy-active':
       if (state.at !== 'switching' || state.completed) return stay(state);
       return {
-        state: { at: 'granted', fed: { ...nothingFed, ended: state.totals !== undefined } },
+        state: { at: 'granted', fed: { ...nothingFed, ended: state.sent !== undefined } },
         effects: [{ type: 'journal', step: 'granted', postcopy: true }, { type: 'grant-postcopy' }],
       };
     case 'local-ended':
       // Local streams also end when QEMU cancels or fails: they mean something only together with `completed`.
-      return state.at === 'switching' ? maybeGrant({ ...state, totals: event.totals }) : stay(state);
+      return state.at === 'switching' ? maybeGrant({ ...state, sent: event }) : stay(state);
     case 'cancel':
     case 'failed':
       return abandon(event.failure);
@@ -187,12 +194,12 @@ function beforeGrant(state: Extract<SourceState, { at: 'opening' | 'copying' | '
 }
 
 function maybeGrant(state: Extract<SourceState, { at: 'switching' }>): SourceTurn {
-  if (!state.completed || !state.totals) return { state, effects: [] };
+  if (!state.completed || !state.sent) return { state, effects: [] };
   return {
     state: { at: 'granted' },
     effects: [
       { type: 'journal', step: 'granted' },
-      { type: 'grant', totals: state.totals },
+      { ...state.sent, type: 'grant' },
     ],
   };
 }

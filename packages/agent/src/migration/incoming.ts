@@ -1,7 +1,6 @@
 /** An attempt at its destination: drives QEMU and the channels as handover/destination.ts decides. */
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type AttemptReport,
   type IncomingAnswer,
@@ -12,7 +11,7 @@ import {
   type SettleRequest,
   type Verdict,
 } from '@sealift/contract';
-import { configureMigration, type Monitor, queryMigration, queryRunState, startIncoming } from '@sealift/hypervisor';
+import { configureMigration, queryRunState, startIncoming } from '@sealift/hypervisor';
 import { formatAddress, type Grant, type Session } from '@sealift/transport';
 import type { Logger } from 'pino';
 import {
@@ -25,12 +24,13 @@ import {
 import { Machine } from '../handover/machine.ts';
 import type { DestinationRecord, DestinationStep, Failure, RunState } from '../handover/records.ts';
 import { Settlement } from '../settlement/settlement.ts';
-import { lastWords } from '../vms/power.ts';
 import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
 import type { Stage } from './breakpoints.ts';
+import { DisksIn } from './disks-in.ts';
 import { refusedAtDestination } from './journal-refused.ts';
 import { announce, letRun } from './let-run.ts';
+import { watchLoading } from './loading.ts';
 import { destinationPhase } from './phases.ts';
 import { endVm, findOutWhatIsMissing, takingPostcopy } from './postcopy.ts';
 import { Report } from './report.ts';
@@ -50,7 +50,7 @@ import {
   tooLateToCancel,
   type Workplace,
 } from './side.ts';
-import { multifdChannels, toAttempt } from './spec.ts';
+import { copiedDisks, copiesOf, multifdChannels, toAttempt } from './spec.ts';
 
 /** A source that is on its way opens its channels within this time; its own limit for that is shorter. */
 const openingMs = 30_000;
@@ -69,6 +69,7 @@ export class Incoming implements Side {
   readonly #resolution = new Resolution();
   #cpu = new QemuCpu(undefined);
   #vm: Vm | undefined;
+  #disks: DisksIn | undefined;
   #session: Session | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopListening: (() => void) | undefined;
@@ -161,12 +162,14 @@ export class Incoming implements Side {
   async detach(): Promise<void> {
     this.#settlement.stop();
     clearTimeout(this.#timer);
+    this.#disks?.close();
     await this.#session?.drop();
   }
 
   async #prepare({ spec, vm: definition }: IncomingRequest, key: Buffer): Promise<IncomingAnswer> {
     const { host, transport } = this.#workplace;
-    const vm = await host.vms.prepareIncoming(definition, { migration: spec.migration });
+    const copies = copiesOf(spec, definition);
+    const vm = await host.vms.prepareIncoming(definition, { migration: spec.migration, copies });
     this.#vm = vm;
     this.#cpu = new QemuCpu(vm.pid);
     await this.#cpu.sample();
@@ -175,15 +178,20 @@ export class Incoming implements Side {
     const socket = path.join(directory, 'in');
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const { monitor } = vm;
+    const failed = (failure: Failure) => this.#machine.dispatch({ type: 'failed', failure });
     const settings = { ...spec.limits, multifdChannels: multifdChannels(spec), role: 'destination' } as const;
     await configureMigration(monitor, settings).catch(takingPostcopy(spec, this.vmName));
-    this.#stopListening = monitor.onEvent((event) => {
-      if (event.name !== 'MIGRATION') return;
-      const { status } = event.data;
-      if (status === 'completed') void this.#loaded(monitor, 'loaded');
-      else if (status === 'postcopy-active') void this.#loaded(monitor, 'drawing');
-      else if (status === 'failed' || status === 'postcopy-paused') void this.#qemuFailed(monitor);
+    this.#stopListening = watchLoading(vm, {
+      loaded: async (what) => {
+        await this.#workplace.breakpoints.at('loaded', spec.migration);
+        this.#machine.dispatch({ type: what });
+      },
+      failed,
     });
+    if (copies.length > 0) {
+      this.#disks = new DisksIn({ monitor, vm: definition, host: host.identity.name, disks: copiedDisks(spec), directory, failed });
+      await this.#disks.start();
+    }
     await this.#workplace.breakpoints.at('preparing', spec.migration);
     await startIncoming(monitor, socket);
     const { session, addresses } = await transport.accept(toAttempt(spec), key, host.migrationListen, {
@@ -195,6 +203,7 @@ export class Incoming implements Side {
     });
     this.#session = session;
     session.connectLocal(socket);
+    this.#disks?.connect(session);
     this.#within(openingMs, { code: 'hello', message: 'the source did not open its channels in time' });
     session.confirmed.then(
       () => {
@@ -204,7 +213,8 @@ export class Incoming implements Side {
       () => undefined,
     );
     session.delivered.then(
-      (totals) => this.#machine.dispatch({ type: 'delivered', totals }),
+      async (totals) =>
+        this.#machine.dispatch({ type: 'delivered', totals, ...(this.#disks && { diskWrites: await this.#disks.applied() }) }),
       () => undefined,
     );
     return { endpoints: addresses.map(formatAddress) };
@@ -306,26 +316,10 @@ export class Incoming implements Side {
     this.#machine.dispatch({ type: 'grant', grant });
   }
 
-  /** QEMU has heard everything. Its state is `paused` at once; the loop is for versions that take a moment. */
-  async #loaded(monitor: Monitor, what: 'loaded' | 'drawing'): Promise<void> {
-    try {
-      while ((await queryRunState(monitor)) === 'inmigrate') await sleep(1);
-      await this.#workplace.breakpoints.at('loaded', this.#identity.migration);
-      this.#machine.dispatch({ type: what });
-    } catch (error) {
-      this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
-    }
-  }
-
-  async #qemuFailed(monitor: Monitor): Promise<void> {
-    const said = (await queryMigration(monitor).catch(() => undefined))?.error ?? (this.#vm && (await lastWords(this.#vm)));
-    const message = `QEMU could not load the VM${said ? `: ${said}` : ''}`;
-    this.#machine.dispatch({ type: 'failed', failure: { code: 'hypervisor', message } });
-  }
-
   async #run(runState: RunState): Promise<void> {
     const hold = (stage: Stage) => this.#workplace.breakpoints.at(stage, this.#identity.migration);
     await hold('recorded');
+    this.#disks?.close();
     this.#machine.dispatch(await letRun(this.#vm, runState, () => hold('running'), this.#log));
   }
 
@@ -350,6 +344,7 @@ export class Incoming implements Side {
   async #discard(): Promise<void> {
     const { host } = this.#workplace;
     this.#stopListening?.();
+    this.#disks?.close();
     if (this.#vm) await host.vms.discard(this.#vm);
   }
 

@@ -8,6 +8,7 @@ import {
   type KeyOffer,
   type KeyRequest,
   type LimitsChange,
+  type MigrationSpec,
   type OutgoingRequest,
   type ResolveRequest,
   SealiftError,
@@ -28,7 +29,7 @@ import { KeyOffers } from './keys.ts';
 import { Outgoing } from './outgoing.ts';
 import { isFinal } from './report.ts';
 import { asked, removeDirectory, type Side, type Workplace } from './side.ts';
-import { checkSpec } from './spec.ts';
+import { checkSpec, copiedDisks } from './spec.ts';
 
 /** Ended attempts that are still answered for by their full report. */
 const keptReports = 200;
@@ -93,7 +94,7 @@ class Book implements Attempts {
     vm.requireSettled();
     const key = this.#keys.unwrap(spec, request.key);
     const identity = { ...spec, peer: { ...spec.destination, endpoint: request.peer } };
-    const side = new Outgoing(this.#workplace, identity, { name: vm.name, vm, runState });
+    const side = new Outgoing(this.#workplace, identity, { name: vm.name, vm, runState, ownDisks: ownDisks(spec) });
     try {
       side.start(spec, key, request.endpoints);
     } catch (error) {
@@ -216,7 +217,8 @@ class Book implements Attempts {
     const vm = this.#host.vms.find(record.vm);
     if (record.role === 'source') {
       const { state, effects } = sourceRestart(record.step, record.outcome, record.postcopy);
-      const side = new Outgoing(this.#workplace, record, { name: record.vm, vm, runState: record.runState }, state);
+      const { runState, resolved, ownDisks = 'keep' } = record;
+      const side = new Outgoing(this.#workplace, record, { name: record.vm, vm, runState, ownDisks: resolved ? 'keep' : ownDisks }, state);
       return { side, begin: () => side.resume(effects) };
     }
     const { state, effects } = destinationRestart(record.step, record.runState, record.outcome, record.postcopy);
@@ -226,6 +228,9 @@ class Book implements Attempts {
     return { side, begin: () => side.resume(effects) };
   }
 }
+
+/** What was not copied is on no other host. */
+const ownDisks = (spec: MigrationSpec): 'keep' | 'remove' => (copiedDisks(spec).length > 0 && !spec.keepSourceDisks ? 'remove' : 'keep');
 
 /** @throws SealiftError `wrong_state` where the VM is neither running nor paused */
 async function runStateOf(vm: Vm): Promise<RunState> {

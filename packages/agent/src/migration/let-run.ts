@@ -1,6 +1,6 @@
 /** Letting a VM run that has come: what QEMU makes of it, and who is told. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { announceSelf, cont, queryRunState } from '@sealift/hypervisor';
+import { announceSelf, cont, queryRunState, unexportDisks } from '@sealift/hypervisor';
 import type { Logger } from 'pino';
 import type { DestinationEvent } from '../handover/destination.ts';
 import type { Failure, RunState } from '../handover/records.ts';
@@ -14,6 +14,8 @@ export async function letRun(vm: Vm | undefined, runState: RunState, running: ()
   if (vm?.pid === undefined || vm.link?.gone) return goneBefore;
   let told = false;
   try {
+    // Whatever wrote to its disks for the migration is through; a guest's disk is written by nobody else.
+    if (vm.hasOwnDisks) await unexportDisks(vm.monitor);
     if (runState === 'running') {
       const state = await queryRunState(vm.monitor);
       told = true;

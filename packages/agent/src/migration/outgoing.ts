@@ -1,6 +1,4 @@
 /** An attempt at its source: drives QEMU and the channels as handover/source.ts decides. */
-import { mkdir } from 'node:fs/promises';
-import path from 'node:path';
 import {
   type AttemptReport,
   type Keep,
@@ -11,7 +9,7 @@ import {
   type SettleRequest,
   type Verdict,
 } from '@sealift/contract';
-import { continueFromPreSwitchover, type QmpEvent, queryMigration, startOutgoing } from '@sealift/hypervisor';
+import { clearMirrors, continueFromPreSwitchover, type QmpEvent, queryMigration } from '@sealift/hypervisor';
 import { parseAddress, type Session } from '@sealift/transport';
 import type { Logger } from 'pino';
 import { Machine } from '../handover/machine.ts';
@@ -21,12 +19,12 @@ import { Settlement } from '../settlement/settlement.ts';
 import type { Vm } from '../vms/vm.ts';
 import { withAdvice } from './advice.ts';
 import { Blackout } from './blackout.ts';
-import { CopyLimits, checkDeadline, noLimitsLeft } from './copy-limits.ts';
+import { checkDeadline, noLimitsLeft } from './copy-limits.ts';
+import { Copying } from './copying.ts';
+import { Deadline } from './deadline.ts';
 import { GuestWatch } from './guest-watch.ts';
 import { refusedAtSource } from './journal-refused.ts';
 import { sourcePhase } from './phases.ts';
-import { PostcopyCopy } from './postcopy.ts';
-import { ProgressMeter } from './progress.ts';
 import { Report } from './report.ts';
 import { Resolution, sourceHasDecided, sourceVerdict, undecidable } from './resolution.ts';
 import { sourceResult } from './result.ts';
@@ -44,11 +42,9 @@ import {
   tooLateToCancel,
   type Workplace,
 } from './side.ts';
-import { multifdChannels, toAttempt } from './spec.ts';
+import { toAttempt } from './spec.ts';
 
 const progressMs = 250;
-/** Each pass is looked at as it begins, where they are not this short. */
-const leastProgressMs = 50;
 /** A destination has decided by then: its own time for loading is shorter. */
 const lastWordMs = 90_000;
 
@@ -66,15 +62,12 @@ export class Outgoing implements Side {
   readonly #cpu: QemuCpu;
   readonly #settlement: Settlement;
   readonly #resolution: Resolution;
-  readonly #startedAt = performance.now();
-  #spec: MigrationSpec | undefined;
+  readonly #deadline = new Deadline((failure) => this.#machine.dispatch({ type: 'cancel', failure }));
+  /** Disks that only this host has go with the VM: they are removed here when it has gone. */
+  #ownDisks: 'keep' | 'remove';
   #session: Session | undefined;
-  #meter: ProgressMeter | undefined;
-  #limits: CopyLimits | undefined;
-  #lookedAt = 0;
-  #postcopy: PostcopyCopy | undefined;
+  #copying: Copying | undefined;
   #guest: GuestWatch | undefined;
-  #deadline: NodeJS.Timeout | undefined;
   #ticker: NodeJS.Timeout | undefined;
   #stopListening: (() => void) | undefined;
   readonly #blackout = new Blackout();
@@ -85,7 +78,7 @@ export class Outgoing implements Side {
   constructor(
     workplace: Workplace,
     identity: AttemptIdentity,
-    vm: { readonly name: string; readonly vm: Vm | undefined; readonly runState: RunState },
+    vm: { readonly name: string; readonly vm: Vm | undefined; readonly runState: RunState; readonly ownDisks: 'keep' | 'remove' },
     state: SourceState = sourceStart,
   ) {
     this.#workplace = workplace;
@@ -93,6 +86,7 @@ export class Outgoing implements Side {
     this.vmName = vm.name;
     this.#vm = vm.vm;
     this.#runState = vm.runState;
+    this.#ownDisks = vm.ownDisks;
     this.#log = workplace.host.log.child({ migration: identity.migration, vm: vm.name, role: 'source' });
     this.#cpu = new QemuCpu(vm.vm?.pid);
     this.#names = { vm: vm.name, host: workplace.host.identity.name, peer: identity.peer.name };
@@ -119,7 +113,6 @@ export class Outgoing implements Side {
    * @param key the spec's key: taken, which wipes it
    */
   start(spec: MigrationSpec, key: Buffer, endpoints: readonly string[]): void {
-    this.#spec = spec;
     this.#vm?.setMoving('moving-out', spec.migration);
     try {
       const addresses = endpoints.map(parseAddress);
@@ -137,18 +130,27 @@ export class Outgoing implements Side {
       this.#vm?.setMoving(undefined);
       throw error;
     }
-    this.#limits = new CopyLimits(spec.limits, this.#names, this.#log);
-    this.#meter = new ProgressMeter(this.#session, this.#limits);
+    this.#copying = new Copying({
+      spec,
+      vm: this.#vm?.definition,
+      names: this.#names,
+      monitor: this.#monitor(),
+      session: this.#session,
+      directory: directoryOf(this.#workplace.host, spec.migration),
+      log: this.#log,
+      show: (progress) => this.report.update({ progress }),
+      failed: (failure) => this.#machine.dispatch({ type: 'failed', failure }),
+    });
     this.#session.confirmed.then(
-      () => this.#machine.dispatch({ type: 'confirmed' }),
+      () => this.#mirror(),
       () => undefined,
     );
-    this.#session.localEnded.then(
-      (totals) => this.#machine.dispatch({ type: 'local-ended', totals }),
+    this.#copying.sent().then(
+      (sent) => this.#machine.dispatch({ type: 'local-ended', ...sent }),
       () => undefined,
     );
     void this.#vm?.exited.then(() => this.#machine.dispatch({ type: 'vm-gone' }));
-    this.#endBy(spec.limits.deadlineMs);
+    this.#deadline.endBy(spec.limits.deadlineMs);
     this.report.update({ phase: 'connecting' });
   }
 
@@ -166,15 +168,15 @@ export class Outgoing implements Side {
 
   async adjust(change: LimitsChange): Promise<void> {
     const { at } = this.#machine.state;
-    if (!this.#limits || (at !== 'opening' && at !== 'copying' && at !== 'switching')) {
+    if (!this.#copying || (at !== 'opening' && at !== 'copying' && at !== 'switching')) {
       throw noLimitsLeft(this.vmName, this.#workplace.host.identity.name, this.report.value);
     }
     const { deadlineMs } = change;
     if (deadlineMs !== undefined) {
-      checkDeadline(this.vmName, this.#identity.migration, deadlineMs, performance.now() - this.#startedAt);
-      this.#endBy(deadlineMs);
+      checkDeadline(this.vmName, this.#identity.migration, deadlineMs, this.#deadline.elapsedMs);
+      this.#deadline.endBy(deadlineMs);
     }
-    await this.#limits.change(change);
+    await this.#copying.limits.change(change);
   }
 
   settle({ challenge, statement }: SettleRequest): SettleAnswer {
@@ -212,10 +214,10 @@ export class Outgoing implements Side {
         await continueFromPreSwitchover(this.#monitor());
         return;
       case 'grant':
-        this.#session?.grant({ runState: this.#runState, totals: effect.totals, diskWrites: [] });
+        this.#session?.grant({ runState: this.#runState, totals: effect.totals, diskWrites: effect.diskWrites ?? [] });
         return;
       case 'grant-postcopy':
-        if (this.#postcopy) this.#postcopy.granted = true;
+        if (this.#copying?.postcopy) this.#copying.postcopy.granted = true;
         this.#session?.grant({ runState: this.#runState, postcopy: true, totals: [{ records: 0, bytes: 0 }], diskWrites: [] });
         return;
       case 'say-aborted':
@@ -230,7 +232,7 @@ export class Outgoing implements Side {
       case 'release':
         await this.#workplace.breakpoints.at('releasing', this.#identity.migration);
         await this.#cpu.sample();
-        if (this.#vm) await host.vms.release(this.#vm);
+        if (this.#vm) await host.vms.release(this.#vm, this.#ownDisks);
         this.#machine.dispatch({ type: 'released' });
         return;
       case 'close-channels':
@@ -241,7 +243,7 @@ export class Outgoing implements Side {
         this.#settlement.start((verdict) => this.#hear(verdict));
         // Where it was another channel that failed, RUNNING or ABORTED still comes on channel 0, if it comes at all.
         // After a grant by post-copy QEMU's sockets have to stand: it could not run the VM again without them.
-        if (!this.#postcopy?.granted) this.#deadline = setTimeout(() => void this.#session?.drop(), lastWordMs);
+        if (!this.#copying?.postcopy?.granted) this.#deadline.after(lastWordMs, () => void this.#session?.drop());
         return;
     }
   }
@@ -250,19 +252,10 @@ export class Outgoing implements Side {
     if (verdict !== 'granted') this.#machine.dispatch({ type: verdict });
   }
 
-  /** @param deadlineMs counted from the start of the attempt */
-  #endBy(deadlineMs: number): void {
-    clearTimeout(this.#deadline);
-    const message = `not done within its deadline of ${deadlineMs / 1000} s; the VM runs on at the source`;
-    const left = deadlineMs - (performance.now() - this.#startedAt);
-    this.#deadline = setTimeout(
-      () => this.#machine.dispatch({ type: 'cancel', failure: { code: 'migration_failed', message } }),
-      Math.max(0, left),
-    );
-  }
-
   async #journal({ step, outcome, resolved, postcopy }: Extract<SourceEffect, { type: 'journal' }>): Promise<void> {
     try {
+      // Whoever decides without the other host may be wrong about it: nothing is removed that only this host has.
+      if (resolved) this.#ownDisks = 'keep';
       if (step === 'granted' && this.#guest) this.#runState = await this.#guest.runState();
       const more = { ...(outcome && { outcome }), ...(resolved && { resolved }), ...(postcopy && { postcopy }) };
       this.#record(step, { ...more, ...(this.#peerKnows && { heard: true }) });
@@ -281,23 +274,27 @@ export class Outgoing implements Side {
     if (step === 'ended') await this.#finish();
   }
 
+  /** Every channel is confirmed: disks first, however long that takes. */
+  async #mirror(): Promise<void> {
+    try {
+      await this.#cpu.sample();
+      if (this.#machine.state.at !== 'opening') return; // it was cancelled
+      this.report.update({ phase: 'copying' });
+      this.#tickOn();
+      await this.#copying?.disks?.mirror();
+      this.#machine.dispatch({ type: 'confirmed' });
+    } catch (error) {
+      this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
+    }
+  }
+
   async #migrate(): Promise<void> {
-    const { host } = this.#workplace;
     const monitor = this.#monitor();
-    const spec = this.#spec;
-    if (!spec || !this.#session || !this.#limits) throw new SealiftError('internal', 'no session');
-    const directory = directoryOf(host, spec.migration);
-    const socket = path.join(directory, 'out');
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    await this.#cpu.sample();
-    await this.#session.listenLocal(socket);
-    await this.#limits.apply(monitor, multifdChannels(spec));
+    await this.#copying?.openMemory();
     this.#guest = new GuestWatch(monitor, this.#runState, this.#names, (failure) => this.#machine.dispatch({ type: 'failed', failure }));
     this.#stopListening = monitor.onEvent((event) => this.#heard(event));
     if (!(await this.#guest.begin())) return;
-    if (spec.limits.postcopy) this.#postcopy = new PostcopyCopy(monitor, this.#log);
-    await startOutgoing(monitor, socket);
-    this.#ticker = setInterval(() => void this.#tick(), progressMs);
+    await this.#copying?.sendMemory();
   }
 
   #heard(event: QmpEvent): void {
@@ -312,7 +309,12 @@ export class Outgoing implements Side {
 
   async #preSwitchover(): Promise<void> {
     await this.#workplace.breakpoints.at('paused', this.#identity.migration);
-    this.#machine.dispatch({ type: 'pre-switchover' });
+    try {
+      await this.#copying?.disks?.finish();
+      this.#machine.dispatch({ type: 'pre-switchover' });
+    } catch (error) {
+      this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
+    }
   }
 
   async #qemuFailed(): Promise<void> {
@@ -329,36 +331,33 @@ export class Outgoing implements Side {
       return;
     }
     const before = (await this.#guest?.before()) ?? this.#runState;
-    this.#machine.dispatch({ type: await insistOnResuming(vm, before, this.#guest?.stopped !== undefined, this.#log) });
+    const freeDisks = () => this.#copying?.disks?.stop() ?? clearMirrors(vm.monitor);
+    this.#machine.dispatch({ type: await insistOnResuming(vm, before, this.#guest?.stopped !== undefined, freeDisks, this.#log) });
   }
 
   #changed(state: SourceState): void {
     // The deadline is the grant's: the VM stands still meanwhile, and whoever holds the last bytes up must not keep it so.
     if (state.at === 'switching') clearInterval(this.#ticker);
     else if (state.at !== 'opening' && state.at !== 'copying') this.#stopTimers();
-    if (state.at === 'feeding') this.#ticker = setInterval(() => void this.#tick(), progressMs);
+    if (state.at === 'feeding') this.#tickOn();
     if (state.at !== 'in-doubt') this.#settlement.stop();
     if (state.at === 'ended') return; // told when everything is done, see #finish
     const phase = sourcePhase(state);
     if (!phase) return;
     this.#log.info({ phase }, 'migration');
-    const progress = this.#meter?.sample(phase);
+    const progress = this.#copying?.meter.sample(phase);
     this.report.update({ phase, ...(progress && { progress }) });
   }
 
+  #tickOn(): void {
+    clearInterval(this.#ticker);
+    this.#ticker = setInterval(() => void this.#tick(), progressMs);
+  }
+
   async #tick(): Promise<void> {
-    const now = performance.now();
-    if (now - this.#lookedAt < leastProgressMs) return;
-    this.#lookedAt = now;
-    const state = await asked(() => queryMigration(this.#monitor()));
-    const { at } = this.#machine.state;
-    if ((at !== 'copying' && at !== 'feeding') || !state) return;
-    const progress = this.#meter?.sample(at === 'copying' ? at : 'releasing', state);
-    if (!progress) return;
-    this.report.update({ progress });
-    if (at === 'feeding' || (await this.#postcopy?.look(state))) return;
-    const failure = await this.#limits?.look(state, progress).catch((error: unknown) => {
-      this.#log.warn({ err: error }, 'QEMU did not take the new switch-over budget');
+    const failure = await this.#copying?.look(() => {
+      const { at } = this.#machine.state;
+      return at === 'feeding' ? 'releasing' : at === 'opening' || at === 'copying' ? 'copying' : undefined;
     });
     if (failure) this.#machine.dispatch({ type: 'cancel', failure });
   }
@@ -376,14 +375,15 @@ export class Outgoing implements Side {
     const phase = sourcePhase(state) ?? 'failed';
     const failure = state.failure && withAdvice(state.failure);
     this.#log.info({ phase, failure }, 'migration ended');
-    const result = this.#session && sourceResult(this.#session, this.#cpu, this.#startedAt, this.#blackout.lasted(this.#guest?.stopped));
-    const progress = this.#meter?.sample(phase);
+    const result =
+      this.#session && sourceResult(this.#session, this.#cpu, this.#deadline.elapsedMs, this.#blackout.lasted(this.#guest?.stopped));
+    const progress = this.#copying?.meter.sample(phase);
     this.report.update({ phase, ...(progress && { progress }), ...(result && { result }), ...(failure && { failure }) });
   }
 
   #record(step: SourceStep, more: Pick<SourceRecord, 'outcome' | 'resolved' | 'postcopy' | 'heard'> = {}): void {
     const { migration, attempt, expiresAt, peer } = this.#identity;
-    const about = { migration, attempt, expiresAt, peer, vm: this.vmName, runState: this.#runState };
+    const about = { migration, attempt, expiresAt, peer, vm: this.vmName, runState: this.#runState, ownDisks: this.#ownDisks };
     this.#workplace.host.journal.append({ role: 'source', step, ...about, ...more } satisfies SourceRecord);
   }
 
@@ -393,7 +393,7 @@ export class Outgoing implements Side {
   }
 
   #stopTimers(): void {
-    clearTimeout(this.#deadline);
+    this.#deadline.stop();
     clearInterval(this.#ticker);
     if (this.#machine.state.at === 'ended') this.#stopListening?.();
   }

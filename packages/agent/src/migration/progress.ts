@@ -1,11 +1,12 @@
 /** Progress of an outgoing migration: what QEMU says of memory, what the channels say of bytes. */
-import type { ChannelProgress, MigrationPhase, MigrationProgress } from '@sealift/contract';
+import type { ChannelProgress, DiskProgress, MigrationPhase, MigrationProgress } from '@sealift/contract';
 import type { MigrationState } from '@sealift/hypervisor';
 import type { Session } from '@sealift/transport';
 
 const noRam: MigrationProgress['ram'] = { total: 0, transferred: 0, remaining: 0, dirtyBytesPerSecond: 0, passes: 0 };
 
-const kindOf = (channel: number): ChannelProgress['kind'] => (channel === 0 ? 'control' : channel === 1 ? 'main' : 'multifd');
+const kindOf = (channel: number, firstDisk: number): ChannelProgress['kind'] =>
+  channel === 0 ? 'control' : channel === 1 ? 'main' : channel < firstDisk ? 'multifd' : 'disk';
 
 export class ProgressMeter {
   readonly #session: Session;
@@ -16,6 +17,7 @@ export class ProgressMeter {
   #throughput = 0;
   #ram = noRam;
   #throttle = 0;
+  #disks: readonly DiskProgress[] = [];
 
   /** @param budget as it is at any time */
   constructor(session: Session, budget: { readonly downtimeMs: number }) {
@@ -28,7 +30,8 @@ export class ProgressMeter {
   }
 
   /** @param state what QEMU said last; without it, memory stands as it was */
-  sample(phase: MigrationPhase, state?: MigrationState): MigrationProgress {
+  sample(phase: MigrationPhase, state?: MigrationState, disks: readonly DiskProgress[] = this.#disks): MigrationProgress {
+    this.#disks = disks;
     const now = performance.now();
     const bytesOnWire = this.#session.bytesOnWire;
     if (now - this.#lastAt >= 100) {
@@ -40,7 +43,8 @@ export class ProgressMeter {
       this.#ram = state.ram ?? this.#ram;
       this.#throttle = state.throttlePercent;
     }
-    const { statistics } = this.#session;
+    const { statistics, attempt } = this.#session;
+    const firstDisk = attempt.channels - (attempt.disks ?? 0);
     return {
       phase,
       elapsedMs: this.elapsedMs,
@@ -49,9 +53,10 @@ export class ProgressMeter {
       ram: this.#ram,
       throttlePercent: this.#throttle,
       downtimeMs: this.#budget.downtimeMs,
+      ...(disks.length > 0 && { disks: [...disks] }),
       channels: Array.from({ length: statistics.channels }, (_, channel) => ({
         channel,
-        kind: kindOf(channel),
+        kind: kindOf(channel, firstDisk),
         bytes: statistics.get(channel, 'outBytes'),
         records: statistics.get(channel, 'outRecords'),
       })),

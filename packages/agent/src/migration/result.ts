@@ -12,9 +12,8 @@ export const resultOf = (session: Session, cpu: QemuCpu): Result => ({
   cpuSeconds: { qemu: cpu.spent, transport: session.cpuSeconds },
 });
 
-/** @param startedAt of performance.now() */
-export const sourceResult = (session: Session, cpu: QemuCpu, startedAt: number, blackout: SwitchOver | undefined): Result => ({
-  migrationMs: Math.round(performance.now() - startedAt),
+export const sourceResult = (session: Session, cpu: QemuCpu, migrationMs: number, blackout: SwitchOver | undefined): Result => ({
+  migrationMs: Math.round(migrationMs),
   ...blackout,
   ...resultOf(session, cpu),
 });

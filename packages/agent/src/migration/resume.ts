@@ -25,12 +25,20 @@ const resumeMs = 30_000;
 /**
  * {@link resumeAtSource} as often as it takes: whoever waits for the VM waits for this, and nobody else may run it.
  *
+ * @param freeDisks ends whatever else has a hand on its disks; may be repeated
  * @returns `vm-gone` also where QEMU does not come out of post-copy: it can run the VM no more (7.2), and is ended
  */
-export async function insistOnResuming(vm: Vm, before: RunState | 'off', stopped: boolean, log: Logger): Promise<'resumed' | 'vm-gone'> {
+export async function insistOnResuming(
+  vm: Vm,
+  before: RunState | 'off',
+  stopped: boolean,
+  freeDisks: () => Promise<void>,
+  log: Logger,
+): Promise<'resumed' | 'vm-gone'> {
   let drawn = false;
   for (let wait = firstRetryMs; ; wait = Math.min(wait * 2, longestRetryMs)) {
     try {
+      await freeDisks();
       const { status } = await queryMigration(vm.monitor);
       // QEMU 7.2 shuts its way back before it is `cancelling`: where the thread that reads there is quicker, it waits to be recovered, for ever.
       const hangs = drawn && status === 'cancelling';

@@ -1,6 +1,16 @@
 /** From the contract's migration spec to what the transport needs, and the checks of a spec that an agent makes for itself. */
-import { type HostIdentity, type MigrationSpec, SealiftError, type WrappedKey as WrappedKeyText } from '@sealift/contract';
+import {
+  type CopiedDisk,
+  diskWords,
+  type HostIdentity,
+  isPoolDisk,
+  type MigrationSpec,
+  SealiftError,
+  type VmDefinition,
+  type WrappedKey as WrappedKeyText,
+} from '@sealift/contract';
 import { type Attempt, protocolVersion, type Role, type WrappedKey } from '@sealift/transport';
+import type { Copy } from '../disks/disks.ts';
 
 export const toAttempt = (spec: MigrationSpec): Attempt => ({
   protocolVersion: spec.protocolVersion,
@@ -11,6 +21,7 @@ export const toAttempt = (spec: MigrationSpec): Attempt => ({
   sourceKeyHash: Buffer.from(spec.source.keyHash, 'hex'),
   destinationKeyHash: Buffer.from(spec.destination.keyHash, 'hex'),
   channels: spec.channels,
+  disks: copiedDisks(spec).length,
   limits: spec.limits,
   expiresAt: spec.expiresAt,
 });
@@ -21,7 +32,26 @@ export const toWrappedKey = (key: WrappedKeyText): WrappedKey => ({
 });
 
 /** multifd channels beside the main one; 0 for a single stream. */
-export const multifdChannels = (spec: MigrationSpec): number => spec.channels - 2;
+export const multifdChannels = (spec: MigrationSpec): number => spec.channels - 2 - copiedDisks(spec).length;
+
+export const copiedDisks = ({ disks = [] }: MigrationSpec): readonly CopiedDisk[] => disks;
+
+/** What the destination has to make. @throws SealiftError `invalid_request` where the spec's disks are not the definition's */
+export const copiesOf = (spec: MigrationSpec, { name, disks }: VmDefinition): Copy[] =>
+  copiedDisks(spec).map(({ index, sizeBytes, allocatedBytes }) => {
+    const disk = disks[index];
+    if (disk && isPoolDisk(disk) && !disk.shared) return { disk, sizeBytes, allocatedBytes };
+    throw new SealiftError(
+      'invalid_request',
+      `the spec copies disk ${index} of VM ${name}, which is no disk in a pool that only its host has`,
+    );
+  });
+
+/** A disk of a VM, for messages. */
+export function diskOf(vm: VmDefinition | undefined, index: number): string {
+  const disk = vm?.disks[index];
+  return `disk ${disk ? diskWords(disk) : index} of VM ${vm?.name ?? ''}`;
+}
 
 /**
  * A spec names both hosts by their keys, so that nobody can have a VM sent elsewhere.

@@ -17,8 +17,11 @@ export const VmRecord = Type.Object(
     crashed: Type.Optional(Type.String()),
     /** It is being removed: what is left of it goes at the next start of the agent, and it is never run again. */
     leaving: Type.Optional(Type.Literal(true)),
-    /** Its disks in pools are removed with it: somebody has ordered its removal, it has not merely gone to another host. */
-    disksToo: Type.Optional(Type.Literal(true)),
+    /**
+     * Its disks in pools are removed with it: all of them where somebody has ordered its removal; `own`, those that only this host has, where they
+     * went with it to another host, or were made for one that did not come.
+     */
+    disksToo: Type.Optional(Type.Union([Type.Literal(true), Type.Literal('own')])),
   },
   { additionalProperties: false },
 );

@@ -305,8 +305,8 @@ test('a released VM is gone from this host', async () => {
   const vm = await host.start('leaver');
   const qemu = note(vm);
   vm.setMoving('moving-out', migration);
-  await host.release(vm);
-  await host.release(vm);
+  await host.release(vm, 'keep');
+  await host.release(vm, 'keep');
   assert.equal(await isAlive(qemu), false);
   assert.deepEqual(leftovers('leaver'), []);
   assert.deepEqual(host.list(), []);

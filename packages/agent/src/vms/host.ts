@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { disksFault, diskWords, isPoolDisk, SealiftError, type VmDefinition, type VmRemoval } from '@sealift/contract';
 import { checkSocketPath, findQemu } from '@sealift/hypervisor';
 import type { Logger } from 'pino';
-import { Disks } from '../disks/disks.ts';
+import { type Copy, Disks } from '../disks/disks.ts';
 import { Pools } from '../disks/pools.ts';
 import { Undo } from '../undo.ts';
 import { Consoles } from './consoles.ts';
@@ -218,10 +218,11 @@ export class VmHost {
    */
   async prepareIncoming(
     definition: VmDefinition,
-    options: { migration: string; preallocate?: boolean; signal?: AbortSignal },
+    options: { migration: string; copies?: readonly Copy[]; preallocate?: boolean; signal?: AbortSignal },
   ): Promise<Vm> {
     requireSound(definition);
-    requireShared(definition);
+    const { copies = [] } = options;
+    requireBrought(definition, copies);
     const vm = this.#claim({ definition, incoming: options.migration });
     await vm.turns.take(() =>
       Undo.around(this.#log, async (undo) => {
@@ -230,6 +231,12 @@ export class VmHost {
           await removeRecord(vm.paths);
         });
         await saveRecord(vm.paths, vm.record);
+        if (copies.length > 0) {
+          await this.disks.makeCopies(vm.name, copies, undo, async () => {
+            vm.record = { ...vm.record, disksToo: 'own' };
+            await saveRecord(vm.paths, vm.record);
+          });
+        }
         const { signal, preallocate = true } = options;
         await powerOn(vm, { incoming: true, preallocate, ...(signal && { signal }) }, this.#context, undo);
       }),
@@ -241,7 +248,7 @@ export class VmHost {
   /** The migration has brought it and it runs: it is this host's from now on. Idempotent. @throws the system's error where the record cannot be saved; the VM runs on, call again */
   async adoptIncoming(vm: Vm): Promise<void> {
     await vm.turns.take(async () => {
-      const { incoming: _, ...record } = vm.record;
+      const { incoming: _, disksToo: __, ...record } = vm.record;
       await saveRecord(vm.paths, record);
       vm.record = record;
       await vm.link?.refresh();
@@ -263,9 +270,14 @@ export class VmHost {
     });
   }
 
-  /** The VM runs at another host: nothing of it stays here. Idempotent. @throws HypervisorError `unkillable` */
-  release(vm: Vm): Promise<void> {
-    return this.#leave(vm, 'quit');
+  /**
+   * The VM runs at another host: nothing of it stays here.
+   * @param ownDisks `remove` where they have gone with it; shared ones are never removed
+   * @throws HypervisorError `unkillable`; Idempotent
+   */
+  async release(vm: Vm, ownDisks: 'keep' | 'remove'): Promise<void> {
+    if (ownDisks === 'remove') vm.record = { ...vm.record, disksToo: 'own' };
+    await this.#leave(vm, 'quit');
   }
 
   /** See {@link Consoles.open}. */
@@ -370,7 +382,8 @@ export class VmHost {
     });
     await powerOff(vm, how, this.#log);
     const words = await lastWords(vm);
-    const removed = vm.record.disksToo ? await this.disks.remove(vm.name, vm.definition.disks) : [];
+    const going = vm.definition.disks.filter(({ shared }) => vm.record.disksToo === true || (vm.record.disksToo === 'own' && !shared));
+    const removed = await this.disks.remove(vm.name, going);
     await removeRecord(vm.paths);
     this.#vms.delete(vm.name);
     this.#log.info({ vm: vm.name, qemuSaid: words, ...(removed.length > 0 && { removed }) }, 'VM removed from this host');
@@ -384,12 +397,12 @@ function requireSound({ name, disks }: VmDefinition): void {
   if (fault !== undefined) throw new SealiftError('invalid_request', `the definition of ${name} is not right: ${fault}`);
 }
 
-/** @throws SealiftError `incompatible`: nobody brings a disk that only the source has */
-function requireShared({ name, disks }: VmDefinition): void {
-  const local = disks.filter(isPoolDisk).find(({ shared }) => !shared);
-  if (!local) return;
+/** @throws SealiftError `incompatible`: a disk that only the source has, and that nobody brings */
+function requireBrought({ name, disks }: VmDefinition, copies: readonly Copy[]): void {
+  const left = disks.filter(isPoolDisk).find((disk) => !disk.shared && !copies.some((copy) => copy.disk === disk));
+  if (!left) return;
   throw new SealiftError(
     'incompatible',
-    `${name} cannot come here: its disk ${diskWords(local)} is not shared, and disks are not moved yet`,
+    `${name} cannot come here: its disk ${diskWords(left)} is not shared, and the order does not copy it`,
   );
 }

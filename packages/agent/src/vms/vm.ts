@@ -1,5 +1,5 @@
 /** One VM of this host: its definition, its QEMU if there is one, and whether a migration has its hand on it. */
-import { type AgentVm, SealiftError, type VmDefinition, type VmState } from '@sealift/contract';
+import { type AgentVm, isPoolDisk, SealiftError, type VmDefinition, type VmState } from '@sealift/contract';
 import type { Monitor, ProcessId } from '@sealift/hypervisor';
 import type { VmRecord } from './definitions.ts';
 import type { QemuLink } from './link.ts';
@@ -97,6 +97,11 @@ export class Vm {
       default:
         return 'paused';
     }
+  }
+
+  /** Disks in pools that only this host has. */
+  get hasOwnDisks(): boolean {
+    return this.definition.disks.some((disk) => isPoolDisk(disk) && !disk.shared);
   }
 
   /** Bytes that it may take of the host's memory. */

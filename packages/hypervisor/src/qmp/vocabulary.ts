@@ -87,6 +87,24 @@ export interface QmpCommands {
     readonly arguments: { readonly implements: string; readonly abstract: boolean };
     readonly return: readonly { readonly name: string }[];
   };
+  /** qapi/block-core.json. `image` is what the node is of. */
+  'query-named-block-nodes': {
+    readonly arguments: { readonly flat: boolean };
+    readonly return: readonly { readonly 'node-name'?: string; readonly image?: unknown }[];
+  };
+  /** `device` is the job's id. */
+  'query-block-jobs': Query<readonly { readonly device: string; readonly ready: boolean; readonly len: number; readonly offset: number }[]>;
+  'blockdev-add': Order<Readonly<Record<string, unknown>>>;
+  'blockdev-del': Order<{ readonly 'node-name': string }>;
+  'blockdev-mirror': Order<Readonly<Record<string, string | number>>>;
+  'block-job-cancel': Order<{ readonly device: string; readonly force: boolean }>;
+  /** qapi/block-export.json. */
+  'nbd-server-start': Order<{ readonly addr: { readonly type: 'unix'; readonly data: { readonly path: string } } }>;
+  'nbd-server-stop': None;
+  'block-export-add': Order<Readonly<Record<string, string | boolean>>>;
+  /** qapi/misc.json; for tests, to do what only a guest does. */
+  'human-monitor-command': { readonly arguments: { readonly 'command-line': string }; readonly return: string };
+  'query-block-exports': Query<readonly { readonly id: string }[]>;
   'query-migrate-capabilities': Query<readonly { readonly capability: string; readonly state: boolean }[]>;
   'query-migrate-parameters': Query<Readonly<Record<string, unknown>>>;
   'query-migrate': Query<Readonly<Record<string, unknown>>>;
@@ -131,6 +149,10 @@ interface EventData {
   /** Of SHUTDOWN and RESET: `guest-shutdown`, `host-qmp-quit`… */
   readonly reason?: string;
   readonly guest?: boolean;
+  /** Of BLOCK_JOB_*: the job's id. */
+  readonly device?: string;
+  /** Of BLOCK_JOB_COMPLETED: why it failed. */
+  readonly error?: string;
 }
 
 /**

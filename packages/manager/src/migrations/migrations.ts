@@ -16,6 +16,7 @@ import type { Verdict } from './merge.ts';
 import { hostOf, type Resolutions } from './resolutions.ts';
 import { checkResolution, resolved, standingOf } from './resolve.ts';
 import { settleOrder } from './settle-order.ts';
+import { copiedDisks } from './spec/disks.ts';
 import { makeSpec } from './spec/make.ts';
 import { undoAt } from './undo.ts';
 import { moving, notTold, over } from './words.ts';
@@ -171,14 +172,18 @@ export class Migrations {
     await this.#refuseMoving(vm);
     const { from, to, suite, clearBecause, multifdChannels, limits } = await settleOrder(this.planner, this.#hosts, known, order);
 
+    const source = this.#hosts.get(from).link;
+    const disks = copiedDisks(await source.client.getVm({ params: { vm } }), from, limits);
     const now = Date.now();
     const spec = makeSpec({
       migration: randomUUID(),
       suite,
-      source: identityOf(this.#hosts.get(from).link),
+      source: identityOf(source),
       destination: identityOf(this.#hosts.get(to).link),
       multifdChannels,
       limits,
+      disks,
+      keepSourceDisks: order.keepSourceDisks ?? false,
       now,
     });
     return {

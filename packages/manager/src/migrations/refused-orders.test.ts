@@ -62,7 +62,7 @@ describe('refused orders change nothing', () => {
       name: 'local disk',
       definition: { disks: [{ path: '/srv/redis.qcow2', format: 'qcow2', shared: false }] },
       code: 'incompatible',
-      message: /\/srv\/redis\.qcow2.*later version/,
+      message: /\/srv\/redis\.qcow2.*image import/,
     },
     {
       name: 'clear against required',

@@ -56,7 +56,7 @@ export async function takeSnapshot({ store, hosts, migrations }: Sources, scope:
     const copy = migration ? migration.from !== host.name : vm.state === 'moving-in' || (known !== undefined && known.host !== host.name);
     if (copy) return;
     const definition = known?.definition ?? vm.definition;
-    const { stats, adopted, immovable } = vm;
+    const { stats, disks, adopted, immovable } = vm;
     vms.set(name, {
       name,
       host: host.name,
@@ -65,6 +65,7 @@ export async function takeSnapshot({ store, hosts, migrations }: Sources, scope:
       state: state === 'connected' ? vm.state : 'unknown',
       known: known !== undefined || !owners.has(host.name),
       ...(stats && { stats }),
+      ...(disks && { disks }),
       ...(adopted !== undefined && { adopted }),
       ...(immovable && { immovable }),
       ...movedAtOf(name),

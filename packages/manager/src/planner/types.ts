@@ -11,7 +11,7 @@ export interface SnapshotHost {
   readonly report?: HostReport;
 }
 
-export interface SnapshotVm extends Pick<AgentVm, 'stats' | 'adopted' | 'immovable'> {
+export interface SnapshotVm extends Pick<AgentVm, 'stats' | 'disks' | 'adopted' | 'immovable'> {
   readonly name: string;
   /** That it is on: of a VM that moves, its source. */
   readonly host: string;

@@ -294,6 +294,7 @@ export class FakeHost {
     this.#requireAllowed(spec.suite, vm);
     if (this.vms.has(vm.name)) throw new SealiftError('already_exists', `this host has a VM ${vm.name} already`);
     this.#accept(request, vm.name, 'destination');
+    this.pools.arrive(vm);
     this.vms.set(vm.name, { definition: vm, state: 'moving-in', migration: spec.migration });
     return { endpoints: [this.#endpoint] };
   }
@@ -334,7 +335,7 @@ export class FakeHost {
       if (phase === 'releasing') {
         peer.settleVm(vm, state);
         theirs.enter('completed');
-      } else if (phase === 'completed') this.vms.delete(vm);
+      } else if (phase === 'completed') this.#forget(vm, !attempt.spec.keepSourceDisks);
       else theirs.enter(phase);
     }
   }
@@ -373,6 +374,11 @@ export class FakeHost {
     delete vm.migration;
   }
 
+  #forget(name: string, disksToo: boolean): void {
+    if (disksToo) this.pools.leave(this.#vm(name).definition);
+    this.vms.delete(name);
+  }
+
   #cancel(migration: string): FakeAttempt {
     const attempt = this.#attempt(migration);
     const { phase, role, vm } = attempt.report;
@@ -380,7 +386,7 @@ export class FakeHost {
       throw new SealiftError('wrong_state', `migration ${migration} is ${phase}; it cannot be cancelled any more`);
     }
     attempt.enter('cancelled', { code: 'cancelled', message: `cancelled while ${phase}; VM ${vm} runs on at the source` });
-    if (role === 'destination') this.vms.delete(vm);
+    if (role === 'destination') this.#forget(vm, true);
     else {
       this.settleVm(vm, attempt.runState);
       for (const peer of this.#fabric.values()) if (peer !== this && peer.attempts.get(migration)?.ended === false) peer.#cancel(migration);

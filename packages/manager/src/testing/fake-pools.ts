@@ -56,6 +56,19 @@ export class FakePools {
     return files.length === 0 ? {} : { disks: files.map((path) => ({ path, sizeBytes: MiB, allocatedBytes: 4096 })) };
   }
 
+  /** Those of its disks that only its host has are made here. @throws SealiftError; nothing is made then */
+  arrive(vm: VmDefinition): void {
+    const files = this.#ownFiles(vm);
+    const there = files.find((file) => this.#files.has(file));
+    if (there !== undefined) throw new SealiftError('already_exists', `there is a file ${there} already`);
+    for (const file of files) this.#files.set(file, undefined);
+  }
+
+  /** It has gone to another host, or did not come. */
+  leave(vm: VmDefinition): void {
+    this.remove(this.#ownFiles(vm));
+  }
+
   remove(files: readonly string[]): void {
     for (const file of files) this.#files.delete(file);
   }
@@ -89,6 +102,11 @@ export class FakePools {
     const image = this.#images.get(`${pool}/${name}`);
     if (!image) throw new SealiftError('not_found', `pool ${pool} has no image ${name}`);
     return image;
+  }
+
+  #ownFiles({ name, disks }: VmDefinition): string[] {
+    const own = disks.filter(({ shared }) => !shared);
+    return this.filesOf(name, own);
   }
 
   #pool(name: string): Pool {

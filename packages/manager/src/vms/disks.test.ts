@@ -1,4 +1,4 @@
-/** Disks in pools through the manager: what it passes on, what it tells, and that it moves none that only one host has. */
+/** Disks in pools through the manager: what it passes on, what it tells, and which of them go with a VM. */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { definitionOf } from '../testing/records.ts';
 import { refused } from '../testing/refused.ts';
 import { Site } from '../testing/site.ts';
 
-test('disks come, stay and go as the host says, and one that only a host has keeps its VM there', async () => {
+test('disks come, stay and go as the host says, and go with their VM', async () => {
   const site = await Site.start();
   const directory = await mkdtemp(join(tmpdir(), 'sealift-images-'));
   try {
@@ -32,10 +32,24 @@ test('disks come, stay and go as the host says, and one that only a host has kee
     ]);
     await create('other');
     await client.startVm({ params: { vm: 'web' } });
+    const order = (to: string, more: object = {}) => client.migrateVm({ params: { vm: 'web' }, body: { to, ...more } });
     await assert.rejects(
-      client.migrateVm({ params: { vm: 'web' }, body: { to: 'bravo' } }),
-      refused('incompatible', /only its host sees, root in pool default/),
+      order('bravo', { limits: { postcopy: true } }),
+      refused('invalid_request', /a disk that goes with it.*Leave out post-copy/),
     );
+    const move = async (to: string, more?: object): Promise<void> => {
+      const { id } = await order(to, more);
+      assert.equal((await site.watch(id)).at(-1)?.phase, 'completed');
+    };
+    await move('bravo');
+    const { spec } = [...site.bravo.host.attempts.values()].at(-1) ?? {};
+    assert.deepEqual(spec?.disks, [{ index: 0, sizeBytes: 2 ** 20, allocatedBytes: 4096 }]);
+    assert.equal(spec.channels, 5, 'one more for the disk');
+    await move('alpha');
+    await move('bravo', { keepSourceDisks: true });
+    // What was kept there is in the way.
+    const failed = (await site.watch((await order('alpha')).id)).at(-1);
+    assert.match(`${failed?.phase}: ${failed?.failure?.message}`, /^failed: .*web\.root\.qcow2 already/);
     await client.stopVm({ params: { vm: 'web' }, body: { force: true } });
 
     const removal = { params: { ...on, pool: 'default', image: 'base.raw' } };

@@ -92,7 +92,7 @@ export const mutations: readonly Mutation[] = [
     broken: 'the source grants on `completed` alone, with the totals of that moment',
     rules: sourceBut((state, event) =>
       state.at === 'switching' && event.type === 'completed'
-        ? sourceStep({ ...state, totals: [{ records: 1, bytes: 10 }] }, event)
+        ? sourceStep({ ...state, sent: { totals: [{ records: 1, bytes: 10 }] } }, event)
         : undefined,
     ),
     options: { faults: false },
@@ -271,6 +271,6 @@ function blind(state: DestinationState, event: DestinationEvent): DestinationSta
   return {
     ...state,
     ...(event.type === 'grant' && { grant: event.grant }),
-    ...(event.type === 'delivered' && { arrived: event.totals }),
+    ...(event.type === 'delivered' && { arrived: event }),
   };
 }

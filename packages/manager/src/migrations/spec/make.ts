@@ -1,6 +1,14 @@
 /** Makes a migration's spec, and its key for as long as it takes to wrap it. */
 import { randomBytes, randomFillSync } from 'node:crypto';
-import { type KeyOffer, type MigrationLimits, type MigrationSpec, SealiftError, type Suite, type WrappedKey } from '@sealift/contract';
+import {
+  type CopiedDisk,
+  type KeyOffer,
+  type MigrationLimits,
+  type MigrationSpec,
+  SealiftError,
+  type Suite,
+  type WrappedKey,
+} from '@sealift/contract';
 import { protocolVersion } from '../../planner/checks/qemu.ts';
 import { contextOf } from './context.ts';
 import { wrapKey } from './wrap.ts';
@@ -8,7 +16,7 @@ import { wrapKey } from './wrap.ts';
 /** By how much the hosts' clocks may be behind the manager's without a spec expiring under a migration that is within its deadline. */
 const clockSkewMs = 60_000;
 
-/** Channel 0 for control and QEMU's main stream; multifd comes on top. */
+/** Channel 0 for control and QEMU's main stream; multifd and disks come on top. */
 const channelsBesideMultifd = 2;
 
 export interface SpecOptions {
@@ -18,16 +26,19 @@ export interface SpecOptions {
   readonly destination: MigrationSpec['destination'];
   readonly multifdChannels: number;
   readonly limits: MigrationLimits;
+  readonly disks: readonly CopiedDisk[];
+  readonly keepSourceDisks: boolean;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
 
-export const makeSpec = ({ multifdChannels, now, ...given }: SpecOptions): MigrationSpec => ({
+export const makeSpec = ({ multifdChannels, now, disks, keepSourceDisks, ...given }: SpecOptions): MigrationSpec => ({
   ...given,
   protocolVersion,
   attempt: 1,
   nonce: randomBytes(8).toString('base64url'),
-  channels: channelsBesideMultifd + multifdChannels,
+  channels: channelsBesideMultifd + multifdChannels + disks.length,
+  ...(disks.length > 0 && { disks: [...disks], keepSourceDisks }),
   expiresAt: now + given.limits.deadlineMs + clockSkewMs,
 });
 

@@ -117,13 +117,13 @@ const cases: readonly Case[] = [
   {
     check: 'disks',
     verdict: 'fail',
-    says: /only its host sees, \/srv\/redis.*later version/,
+    says: /only its host sees, by its path: \/srv\/redis.*image import/,
     vm: { definition: { disks: [disk(false)] } },
   },
   {
     check: 'disks',
     verdict: 'fail',
-    says: /only its host sees, data in pool fast.*later version/,
+    says: /bravo has no pool fast, and disk data in pool fast of VM redis goes with it.*--pool fast=/,
     vm: { definition: { disks: [poolDisk(false)] } },
   },
   {

@@ -30,7 +30,7 @@ const checks: readonly (readonly [CheckName, CheckOf])[] = [
   ['cpu', reported((reports, { world, target }) => cpu(reports, world.baselineOf(target)))],
   ['memory', reported(({ vm, to }, { target }) => memory(vm, to, target.free))],
   ['networks', reported(({ vm, to }) => networks(vm, to))],
-  ['disks', ({ vm, target }) => disks(vm.definition, target.name, target.report)],
+  ['disks', ({ vm, target }) => disks(vm, target.name, target.report)],
   ['devices', ({ vm }) => devices(vm)],
   ['rules', rules],
   ['concurrency', concurrency],
