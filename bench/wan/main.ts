@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { type Lab, labOf, requireAbsent, requireRoot, takeDown } from '../../lab/src/lab/lifecycle.ts';
 import { untilInterrupted } from '../../lab/src/system/interrupt.ts';
 import { buildTopology } from '../../lab/src/topology/build.ts';
-import { type Change, changed, cleanLine } from '../../lab/src/wan/conditions.ts';
+import { type Change, cleanLine } from '../../lab/src/wan/conditions.ts';
 import { type Engine, engines, layLine, lineOf } from '../../lab/src/wan/line.ts';
 import { machineFacts } from '../measure/machine.ts';
 import { goodputShare, ping, tcp, udp, widenWindows } from './probes.ts';
@@ -135,7 +135,7 @@ const measure = async (wanted: readonly string[], given: Given): Promise<Readonl
   try {
     for (const folder of [lab.paths.run, lab.paths.logs]) await mkdir(folder, { recursive: true, mode: 0o700 });
     await buildTopology(lab.plan);
-    await layLine(lab, { ...changed(cleanLine, {}), bitsPerSecond }, given.signal, given.engine);
+    await layLine(lab, { ...cleanLine, bitsPerSecond }, given.signal, given.engine);
     await widenWindows(lab);
     const found: Record<string, Row[]> = {};
     for (const name of wanted) found[name] = (await parts[name]?.(given)) ?? [];
@@ -166,7 +166,7 @@ export async function run(args: string[]): Promise<number> {
     using interrupted = untilInterrupted();
     const say = (words: string): void => void process.stderr.write(`${words}\n`);
     const found = await measure(wanted, { lab: labOf('wanbench'), engine, seconds, quick: values.quick, say, signal: interrupted.signal });
-    const facts = machineFacts({ iperf3: ['iperf3', '--version'], ping: ['ping', '-V'] });
+    const facts = machineFacts({ iperf3: ['iperf3', '--version'] });
     if (values.json) await writeFile(values.json, `${JSON.stringify({ machine: facts, bitsPerSecond, seconds, ...found }, null, 2)}\n`);
     process.stdout.write(`${Object.values(found).map(table).join('\n\n')}\n`);
     return 0;
