@@ -57,9 +57,10 @@ const carry = ({ taps, conditions, seed }: CarryOptions): void => {
   const readable = new Readable([a, b]);
   answer();
 
+  const clock = (): number => performance.now();
   let look = 0;
   for (;;) {
-    const now = performance.now();
+    const now = clock();
     if (now >= look) {
       look = now + deafMs;
       for (let found = receiveMessageOnPort(port); found; found = receiveMessageOnPort(port)) {
@@ -70,9 +71,9 @@ const carry = ({ taps, conditions, seed }: CarryOptions): void => {
     }
     there.deliver(now);
     back.deliver(now);
-    const more = there.accept(now);
-    if (back.accept(now) || more) continue;
-    readable.wait(Math.min(there.due, back.due, look) - performance.now());
+    const more = there.accept(clock);
+    if (back.accept(clock) || more) continue;
+    readable.wait(Math.min(there.due, back.due, look) - clock());
   }
 };
 

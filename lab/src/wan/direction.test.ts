@@ -20,11 +20,13 @@ const setUp = (conditions: Partial<Conditions>, memoryBytes = 4_000_000) => {
   const waiting: Buffer[] = [];
   const arrived: number[] = [];
   const far = { refuses: false };
+  const time = { now: 0, readTakes: 0 };
   const memory = { address: 0, bytes: new Uint8Array(memoryBytes) };
   const ends = {
     read: (address: number, length: number): number => {
       const packet = waiting.shift();
       if (!packet) return -1;
+      time.now += time.readTakes;
       assert.ok(packet.length <= length && address + length <= memoryBytes);
       memory.bytes.set(packet, address);
       return packet.length;
@@ -40,13 +42,14 @@ const setUp = (conditions: Partial<Conditions>, memoryBytes = 4_000_000) => {
   direction.change(start, 0);
   const send = (now: number, ...packets: readonly Buffer[]) => {
     waiting.push(...packets);
-    while (direction.accept(now));
+    time.now = now;
+    while (direction.accept(() => time.now));
   };
   const arrivedBy = (now: number): readonly number[] => {
     direction.deliver(now);
     return arrived.splice(0);
   };
-  return { direction, send, arrivedBy, far };
+  return { direction, send, arrivedBy, far, time };
 };
 
 describe('one direction of a line in operation', () => {
@@ -60,6 +63,13 @@ describe('one direction of a line in operation', () => {
     assert.deepEqual(arrivedBy(15.1), [1, 2]);
     assert.ok(Math.abs(direction.due - (17 + frameMs)) < 1e-9);
     assert.deepEqual(arrivedBy(1000), [3]);
+  });
+
+  it('takes no packet for older than it is when it was held up before reading', () => {
+    const { direction, send, time } = setUp({ rttMs: 20 });
+    time.readTakes = 3;
+    send(100, frame(2));
+    assert.ok(Math.abs(direction.due - (113 + frameMs)) < 1e-9);
   });
 
   it('lets those in order overtake the late ones', () => {

@@ -72,8 +72,13 @@ export class Direction {
     }
   }
 
-  /** Reads what is there, and decides what becomes of it. @returns whether there may be more */
-  accept(now: number): boolean {
+  /**
+   * Reads what is there, and decides what becomes of it.
+   * @param clock asked after each packet was read: this thread may not have run between a look at the clock and the read, and a packet must not
+   *   pass for older than it is, or it would arrive early
+   * @returns whether there may be more
+   */
+  accept(clock: () => number): boolean {
     const { bytes } = this.#memory;
     const shape = this.#shape;
     for (let packet = 0; packet < batch; packet++) {
@@ -84,7 +89,7 @@ export class Direction {
         this.failures.overflowed++;
         continue;
       }
-      const runs = this.#schedule.offer(now, shape.frames, shape.frameBytes, shape.lastBytes);
+      const runs = this.#schedule.offer(clock(), shape.frames, shape.frameBytes, shape.lastBytes);
       for (let run = 0; run < runs; run++) this.#send(length, run);
     }
     return true;
