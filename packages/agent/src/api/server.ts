@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import websocket from '@fastify/websocket';
-import { type Api, agentApi, type Input, type Output, type Route, SealiftError } from '@sealift/contract';
+import { type Api, type AttemptReport, agentApi, type Input, type Output, type Route, SealiftError } from '@sealift/contract';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { Convert } from 'typebox/value';
@@ -12,6 +12,7 @@ import { answerOnNews } from './awaited.ts';
 import { joinConsole } from './console.ts';
 import { toSealiftError } from './errors.ts';
 import { sendEvents } from './events.ts';
+import { progressMs, sparsely } from './sparse.ts';
 
 /** What answers a route: a value, a stream of values, or a socket to be joined to the client's. */
 type Handler<R extends Route> = R extends { stream: 'events' }
@@ -114,7 +115,10 @@ function addRoute(scope: FastifyInstance, route: Route, handler: AnyHandler, log
       url,
       schema,
       handler: async (request, reply) => {
-        const follow = (signal: AbortSignal) => handler(inputOf(request), signal) as AsyncIterable<unknown>; // by Handler
+        const ms = progressMs(request.headers['prefer']);
+        // By Handler; the only events of this API are those of attempts.
+        const all = (signal: AbortSignal) => handler(inputOf(request), signal) as AsyncIterable<AttemptReport>;
+        const follow = ms === 0 ? all : (signal: AbortSignal) => sparsely(all(signal), ms);
         try {
           await sendEvents(reply, follow);
         } catch (error) {

@@ -43,6 +43,8 @@ interface Mirror extends CopiedDisk {
   readonly ready: PromiseWithResolvers<void>;
   /** Of QEMU's job: with its error, where it had one. */
   readonly ended: PromiseWithResolvers<string | undefined>;
+  /** How many writes went, once all of them are with the channel. */
+  readonly sent: PromiseWithResolvers<number>;
 }
 
 export class DisksOut {
@@ -71,17 +73,19 @@ export class DisksOut {
     this.#finishing = true;
     const { monitor } = this.#options;
     await Promise.all(
-      this.#mirrors.map(async ({ index, ended }) => {
+      this.#mirrors.map(async ({ index, inlet, ended, sent }) => {
         await finishMirror(monitor, index);
         const error = await ended.promise;
         if (error !== undefined) throw new Error(this.#sentence(index, error));
+        // The end of its stream goes with the channel at once; whoever grants waits until it has.
+        inlet.finish().then(({ writes }) => sent.resolve(writes), sent.reject);
       }),
     );
   }
 
   /** After {@link finish}: of each disk, how many writes were sent. Resolves when all of them are with the channels. */
   async writes(): Promise<number[]> {
-    return Promise.all(this.#mirrors.map(async ({ inlet }) => (await inlet.finish()).writes));
+    return Promise.all(this.#mirrors.map(({ sent }) => sent.promise));
   }
 
   async progress(): Promise<DiskProgress[]> {
@@ -136,7 +140,9 @@ export class DisksOut {
       }),
       ready: Promise.withResolvers<void>(),
       ended: Promise.withResolvers<string | undefined>(),
+      sent: Promise.withResolvers<number>(),
     }));
+    for (const { sent } of this.#mirrors) sent.promise.catch(() => undefined); // where nobody gets so far as to ask
     for (const [i, { index, sizeBytes, inlet }] of this.#mirrors.entries()) {
       await session.listenDisk(i, path.join(directory, `${i}.out`));
       await inlet.listening;

@@ -46,9 +46,8 @@ export interface InletOptions {
 const defaultBufferBytes = 4 * 1024 * 1024;
 
 export class MirrorInlet {
-  /** Resolves when QEMU may connect. */
-  readonly listening: Promise<void>;
   readonly #options: InletOptions;
+  readonly #listening = Promise.withResolvers<void>();
   readonly #server: net.Server;
   readonly #framer = new Framer(requestBytes);
   #qemu: net.Socket | undefined;
@@ -67,8 +66,14 @@ export class MirrorInlet {
       this.#qemu = qemu;
       this.#run(qemu).catch((error: unknown) => this.#fail(error));
     });
-    this.listening = once(this.#server.listen(options.listenPath), 'listening').then(() => undefined);
-    this.listening.catch((error: unknown) => this.#fail(error));
+    this.#server.once('listening', this.#listening.resolve).once('error', (error) => this.#fail(error));
+    this.#server.listen(options.listenPath);
+    this.#listening.promise.catch(() => undefined);
+  }
+
+  /** Resolves when QEMU may connect; rejects where it was closed first. */
+  get listening(): Promise<void> {
+    return this.#listening.promise;
   }
 
   /** So far. */
@@ -97,6 +102,7 @@ export class MirrorInlet {
   /** Breaks QEMU's connection, whatever it waits for. Idempotent. */
   close(): void {
     this.#closed = true;
+    this.#listening.reject(new Error('it was closed'));
     this.#server.close();
     this.#qemu?.destroy();
     this.#out?.destroy();

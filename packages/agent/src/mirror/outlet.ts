@@ -25,11 +25,10 @@ export interface OutletOptions {
 const maxUnderWay = 16;
 
 export class MirrorOutlet {
-  /** Resolves when the stream may come. */
-  readonly listening: Promise<void>;
   /** Resolves when the stream has ended and all of it is done; never where it failed or was closed first. */
   readonly applied: Promise<Applied>;
   readonly #options: OutletOptions;
+  readonly #listening = Promise.withResolvers<void>();
   readonly #server: net.Server;
   readonly #replies = new Framer(replyBytes);
   readonly #underWay = new Map<bigint, { readonly offset: number; readonly end: number }>();
@@ -53,13 +52,20 @@ export class MirrorOutlet {
       stream.on('error', () => undefined); // its end is what counts
       this.#run(stream).catch((error: unknown) => this.#fail(error));
     });
-    this.listening = once(this.#server.listen(options.listenPath), 'listening').then(() => undefined);
-    this.listening.catch((error: unknown) => this.#fail(error));
+    this.#server.once('listening', this.#listening.resolve).once('error', (error) => this.#fail(error));
+    this.#server.listen(options.listenPath);
+    this.#listening.promise.catch(() => undefined);
+  }
+
+  /** Resolves when the stream may come; rejects where it was closed first. */
+  get listening(): Promise<void> {
+    return this.#listening.promise;
   }
 
   /** Gives up what is under way. Idempotent. */
   close(): void {
     this.#closed = true;
+    this.#listening.reject(new Error('it was closed'));
     this.#server.close();
     this.#stream?.destroy();
     this.#nbd?.destroy();

@@ -1,6 +1,6 @@
 /** The manager's part in a migration, for tests between two agents: the spec, its key, the wrapping, the two orders. */
 import { createCipheriv, createPublicKey, diffieHellman, generateKeyPairSync, hkdfSync, randomBytes, randomUUID } from 'node:crypto';
-import type { AttemptReport, MigrationLimits, MigrationSpec, WrappedKey } from '@sealift/contract';
+import type { AttemptReport, CopiedDisk, MigrationLimits, MigrationSpec, WrappedKey } from '@sealift/contract';
 import { contextHash } from '@sealift/transport';
 import { toAttempt } from '../migration/spec.ts';
 import type { RunningAgent } from '../run.ts';
@@ -9,6 +9,8 @@ export interface OrderOptions {
   readonly suite?: MigrationSpec['suite'];
   readonly channels?: number;
   readonly limits?: Partial<MigrationLimits>;
+  readonly disks?: readonly CopiedDisk[];
+  readonly keepSourceDisks?: boolean;
 }
 
 export function testSpec(source: RunningAgent, destination: RunningAgent, options: OrderOptions = {}): MigrationSpec {
@@ -20,7 +22,8 @@ export function testSpec(source: RunningAgent, destination: RunningAgent, option
     suite: options.suite ?? 'aes-256-gcm',
     source: source.host.identity,
     destination: destination.host.identity,
-    channels: options.channels ?? 4,
+    channels: (options.channels ?? 4) + (options.disks?.length ?? 0),
+    ...(options.disks && { disks: [...options.disks], keepSourceDisks: options.keepSourceDisks ?? false }),
     limits: {
       bandwidthBytesPerSecond: 0,
       downtimeMs: 30,

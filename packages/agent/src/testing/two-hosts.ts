@@ -21,6 +21,8 @@ export interface TwoHostsOptions {
   readonly epochBits?: number;
   /** Both have a pool `shared`, in one directory. */
   readonly sharedPool?: boolean;
+  /** Each has a pool `own`. */
+  readonly ownPools?: boolean;
 }
 
 /** The host that a VM leaves, and the one it goes to. */
@@ -47,11 +49,13 @@ export class TwoHosts implements AsyncDisposable {
   readonly epochBits: number | undefined;
   /** The directory of that pool. */
   readonly sharedPool: string | undefined;
+  readonly #ownPools: boolean;
   readonly #directory: string;
   readonly #certificates = new Map<string, CertificateFiles>();
   readonly #agents = new Map<string, RunningAgent>();
 
-  private constructor(directory: string, { epochBits, sharedPool }: TwoHostsOptions) {
+  private constructor(directory: string, { epochBits, sharedPool, ownPools = false }: TwoHostsOptions) {
+    this.#ownPools = ownPools;
     this.#directory = directory;
     this.epochBits = epochBits;
     this.sharedPool = sharedPool ? join(directory, 'shared') : undefined;
@@ -65,6 +69,7 @@ export class TwoHosts implements AsyncDisposable {
     try {
       const authority = await TestAuthority.create(hosts.#directory);
       for (const name of ['alpha', 'bravo']) {
+        if (hosts.#ownPools) mkdirSync(join(hosts.ownPool(name), 'images'), { recursive: true });
         hosts.#certificates.set(name, await authority.issue(`${name}.agent.sealift`));
         await hosts.#start(name);
       }
@@ -81,6 +86,11 @@ export class TwoHosts implements AsyncDisposable {
 
   get bravo(): RunningAgent {
     return this.#agent('bravo');
+  }
+
+  /** The directory of a host's own pool. */
+  ownPool(host: string): string {
+    return join(this.#directory, host, 'pool');
   }
 
   /** A VM runs at alpha afterwards. */
@@ -143,6 +153,7 @@ export class TwoHosts implements AsyncDisposable {
       qemu: 'qemu-system-x86_64',
       threads: '1',
       ...(this.sharedPool !== undefined && { pool: [`shared=${this.sharedPool}`] }),
+      ...(this.#ownPools && { pool: [`own=${this.ownPool(name)}`] }),
     });
     const { epochBits, keylog } = this;
     const attempts: typeof createAttempts = (host) => createAttempts(host, epochBits === undefined ? {} : { epochBits });
