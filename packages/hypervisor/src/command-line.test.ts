@@ -45,6 +45,14 @@ it('puts a whole VM on the command line', () => {
   assert.ok(!argv.includes('-S') && !argv.includes('-incoming'));
 });
 
+it('boots a kernel where one is named, and else the first disk: the kernel has boot index 0 in QEMU, which no disk may take', () => {
+  const two = commandLine({ ...vm, disks: [...vm.disks, { path: '/images/b.raw', format: 'raw', shared: false }] }, paths, options);
+  assert.deepEqual(
+    valuesOf(two, '-device').flatMap((device) => /bootindex=(\d+)/.exec(device)?.[1] ?? []),
+    ['1', '2'],
+  );
+});
+
 it('gives a seed a slot behind all disks, and never lets it be written', () => {
   const argv = commandLine(vm, paths, { ...options, seed: '/run/vm/seed,1.img' });
   assert.deepEqual(valuesOf(argv, '-device').at(-1), 'virtio-blk-pci,drive=seed,id=virtio-seed,addr=0x1b');

@@ -82,6 +82,7 @@ export function commandLine(vm: VmDefinition, paths: RuntimePaths, options: Laun
       list('virtio-net-pci', { netdev: `net${i}`, id: `nic${i}`, mac: nic.mac, romfile: '', addr: hex(FIRST_NIC_SLOT + i) }),
     );
   });
+  // Boot indexes from 1: a kernel that is booted directly has 0.
   vm.disks.forEach((disk, i) => {
     argv.push(
       '-blockdev',
@@ -89,7 +90,7 @@ export function commandLine(vm: VmDefinition, paths: RuntimePaths, options: Laun
       '-blockdev',
       list(`driver=${disk.format}`, { 'node-name': `disk${i}`, file: `disk${i}-file`, discard: 'unmap' }),
       '-device',
-      list('virtio-blk-pci', { drive: `disk${i}`, id: `virtio-disk${i}`, addr: hex(FIRST_DISK_SLOT + i), bootindex: String(i) }),
+      list('virtio-blk-pci', { drive: `disk${i}`, id: `virtio-disk${i}`, addr: hex(FIRST_DISK_SLOT + i), bootindex: String(i + 1) }),
     );
   });
   if (options.seed !== undefined) {
