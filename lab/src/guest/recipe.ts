@@ -30,5 +30,5 @@ export const modules = ['virtio_pci', 'virtio_net', 'virtio_blk', 'button', 'evd
 /** Dynamically linked programs: where the packages have them. They keep their paths in the guest. */
 export const programs = ['usr/bin/redis-server', 'usr/bin/redis-cli'] as const;
 
-/** Busybox's `acpid` runs this when the power button is pressed. */
-export const powerButton = { path: 'etc/acpi/PWRF/00000080', script: '#!/bin/busybox sh\nexec /bin/busybox poweroff -f\n' } as const;
+/** What is run when the power button is pressed. */
+export const powerButton = '#!/bin/busybox sh\nexec /bin/busybox poweroff -f\n';
