@@ -1,6 +1,7 @@
 /**
  * The destination's end of a disk's way: takes a disk stream and does what it says to the disk, as a client of its QEMU's NBD export. Several
  * operations are under way at a time, and QEMU does them in any order: one that touches what another is still writing waits for that one.
+ * What was written is flushed every second meanwhile, so that the last flush, which the VM waits for, has little to do.
  */
 import { once } from 'node:events';
 import net from 'node:net';
@@ -23,9 +24,10 @@ export interface OutletOptions {
 
 /** QEMU's NBD server (7.2) looks at so many of a client's requests at a time. */
 const maxUnderWay = 16;
+const flushEveryMs = 1000;
 
 export class MirrorOutlet {
-  /** Resolves when the stream has ended and all of it is done; never where it failed or was closed first. */
+  /** Resolves when the stream has ended, and all of it is done and on stable storage; never where it failed or was closed first. */
   readonly applied: Promise<Applied>;
   readonly #options: OutletOptions;
   readonly #listening = Promise.withResolvers<void>();
@@ -41,6 +43,15 @@ export class MirrorOutlet {
   #bytes = 0;
   /** Nothing was written yet: the disk was made for this, and is all holes. */
   #pristine = true;
+  /** Of a flush that is under way. */
+  #flush: bigint | undefined;
+  /** Something was written since the last flush began. */
+  #unflushed = false;
+  /** It is time for a flush, and there was no place for one yet. */
+  #due = false;
+  /** A write's payload is still coming. */
+  #sending = false;
+  #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: OutletOptions) {
@@ -65,6 +76,7 @@ export class MirrorOutlet {
   /** Gives up what is under way. Idempotent. */
   close(): void {
     this.#closed = true;
+    clearInterval(this.#timer);
     this.#listening.reject(new Error('it was closed'));
     this.#server.close();
     this.#stream?.destroy();
@@ -83,6 +95,10 @@ export class MirrorOutlet {
     nbd.on('data', (chunk: Buffer) => this.#hear(chunk));
     this.#hear(rest);
     nbd.resume();
+    this.#timer = setInterval(() => {
+      this.#due = true;
+      this.#flushSome(nbd);
+    }, flushEveryMs);
     const operations = new Framer(operationBytes);
     for await (const chunk of stream) {
       for (const piece of operations.pieces(chunk)) {
@@ -95,17 +111,37 @@ export class MirrorOutlet {
         } else {
           this.#bytes += piece.bytes.length;
           await this.#send(nbd, piece.bytes);
+          if (piece.done) this.#sending = false;
+          if (this.#due) this.#flushSome(nbd);
         }
         if (this.#closed) return;
       }
     }
     if (!operations.isBetween) throw new Error('the stream ended within an operation');
-    while (this.#underWay.size > 0 && !this.#closed) await this.#wake.promise;
+    await this.#settle();
+    this.#flushSome(nbd);
+    await this.#settle();
     if (this.#closed) return;
+    clearInterval(this.#timer);
     stream.end();
     this.#closed = true; // from here on QEMU may close, and is told to
     nbd.end(encodeRequest({ flags: 0, type: command.disconnect, cookie: 0n, offset: 0, length: 0 }));
     this.#end.resolve({ writes: this.#writes, bytes: this.#bytes });
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async #settle(): Promise<void> {
+    while (this.#underWay.size > 0 && !this.#closed) await this.#wake.promise;
+  }
+
+  /** Not within an operation's payload: what is written next would be taken for more of it. */
+  #flushSome(nbd: net.Socket): void {
+    if (!this.#unflushed || this.#flush !== undefined || this.#sending || this.#closed) return;
+    this.#unflushed = false;
+    this.#due = false;
+    this.#flush = ++this.#cookie;
+    this.#underWay.set(this.#flush, { offset: 0, end: 0 });
+    nbd.write(encodeRequest({ flags: 0, type: command.flush, cookie: this.#flush, offset: 0, length: 0 }));
   }
 
   /** A mirror begins by zeroing all of its target, which would fill tables for nothing. */
@@ -119,6 +155,8 @@ export class MirrorOutlet {
     while ((this.#underWay.size >= maxUnderWay || this.#touches(offset, end)) && !this.#closed) await this.#wake.promise;
     const cookie = ++this.#cookie;
     this.#underWay.set(cookie, { offset, end });
+    this.#unflushed = true;
+    this.#sending = type === operation.write;
     await this.#send(nbd, encodeRequest({ flags: allocate ? noHole : 0, type: commandOf(type), cookie, offset, length }));
   }
 
@@ -138,6 +176,7 @@ export class MirrorOutlet {
         if (piece.kind !== 'header') continue;
         const { cookie, error } = decodeReply(piece.header);
         if (!this.#underWay.delete(cookie)) throw new NbdError('an answer to nothing');
+        if (cookie === this.#flush) this.#flush = undefined;
         if (error !== 0) throw new Error(words.get(error) ?? `QEMU's NBD export answers with error ${error}`);
       }
       this.#wake.resolve();

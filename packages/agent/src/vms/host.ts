@@ -1,6 +1,6 @@
 /** The VMs of this host: what may be ordered of them, and what migrations need. */
 import type { Socket } from 'node:net';
-import { disksFault, diskWords, isPoolDisk, SealiftError, type VmDefinition, type VmRemoval } from '@sealift/contract';
+import { isPoolDisk, SealiftError, type VmDefinition, type VmRemoval } from '@sealift/contract';
 import { checkSocketPath, findQemu } from '@sealift/hypervisor';
 import type { Logger } from 'pino';
 import { type Copy, Disks } from '../disks/disks.ts';
@@ -14,6 +14,7 @@ import { HostMemory, type MemoryFacts } from './memory.ts';
 import { changeDefinition, resetVm, resumeVm, suspendVm } from './orders.ts';
 import { vmPaths } from './paths.ts';
 import { askToPowerOff, lastWords, type PowerContext, powerOff, powerOn, type QemuSetup, runFirst } from './power.ts';
+import { requireBrought, requireSound } from './sound.ts';
 import { Turns } from './turns.ts';
 import { Vm } from './vm.ts';
 
@@ -389,20 +390,4 @@ export class VmHost {
     this.#log.info({ vm: vm.name, qemuSaid: words, ...(removed.length > 0 && { removed }) }, 'VM removed from this host');
     return removed;
   }
-}
-
-/** @throws SealiftError `invalid_request` */
-function requireSound({ name, disks }: VmDefinition): void {
-  const fault = disksFault(disks);
-  if (fault !== undefined) throw new SealiftError('invalid_request', `the definition of ${name} is not right: ${fault}`);
-}
-
-/** @throws SealiftError `incompatible`: a disk that only the source has, and that nobody brings */
-function requireBrought({ name, disks }: VmDefinition, copies: readonly Copy[]): void {
-  const left = disks.filter(isPoolDisk).find((disk) => !disk.shared && !copies.some((copy) => copy.disk === disk));
-  if (!left) return;
-  throw new SealiftError(
-    'incompatible',
-    `${name} cannot come here: its disk ${diskWords(left)} is not shared, and the order does not copy it`,
-  );
 }

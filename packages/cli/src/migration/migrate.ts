@@ -17,6 +17,7 @@ interface MigrateOptions {
   readonly maxThrottle?: number;
   readonly deadline?: number;
   readonly postcopy?: boolean;
+  readonly keepSourceDisks?: boolean;
   readonly detach?: boolean;
   readonly dryRun?: boolean;
 }
@@ -46,13 +47,14 @@ export function addMigrateCommand(vm: Command): void {
         '--postcopy',
         'after one pass over memory, run it at the destination and fetch the rest then: ends however much it writes, see below',
       )
+      .option('--keep-source-disks', 'disks that go with it stay behind as well, as files of nobody')
       .addOption(new Option('--detach', 'order it and leave').conflicts('dryRun'))
       .action((name: string, options: MigrateOptions, command: Command) =>
         withManager(command, (context) => (options.dryRun ? plan(context, name, options) : migrate(context, name, options))),
       ),
     {
       about: [
-        'Copies memory while the VM runs, stops it for the last of it, and runs it at the destination. Without --to the manager picks the host: ' +
+        'Copies its disks in pools that are not shared, then memory, while the VM runs; stops it for the last of it, and runs it at the destination. Without --to the manager picks the host: ' +
           'first what must hold, then load and rules. Whether it is sealed follows from the encryption mode of the VM and from what both hosts can: ' +
           'a migration that is CLEAR says so before, during and after.',
         'With --dry-run it prints each check with its verdict, the reason and what to do, and every host that was considered. WAIT passes later by itself. ' +
@@ -60,7 +62,7 @@ export function addMigrateCommand(vm: Command): void {
         postcopyRisk,
       ],
       changes:
-        'The VM runs on another host, its definition and address stay the same. Where it fails or is cancelled it runs on where it was.',
+        'The VM runs on another host, its definition and address stay the same; disks that went with it are removed where it was. Where it fails or is cancelled it runs on where it was.',
       examples: [
         ['sealift vm migrate web-1', 'to the host that fits best'],
         ['sealift vm migrate web-1 --to bravo', 'to this one'],
@@ -108,7 +110,7 @@ async function refusalOf(plan: MigrationPlan, to: string | undefined, manager: C
 const plain = { columns: 80, colour: false };
 
 function orderOf(options: MigrateOptions): MigrationOrder {
-  const { to, clear, channels, bandwidth, downtime, maxDowntime, maxThrottle, deadline, postcopy } = options;
+  const { to, clear, channels, bandwidth, downtime, maxDowntime, maxThrottle, deadline, postcopy, keepSourceDisks } = options;
   const limits = {
     ...(bandwidth !== undefined && { bandwidthBytesPerSecond: bandwidth }),
     ...(downtime !== undefined && { downtimeMs: downtime }),
@@ -122,5 +124,6 @@ function orderOf(options: MigrateOptions): MigrationOrder {
     ...(clear && { clear }),
     ...(channels !== undefined && { multifdChannels: channels }),
     ...(Object.keys(limits).length > 0 && { limits }),
+    ...(keepSourceDisks && { keepSourceDisks }),
   };
 }

@@ -47,11 +47,18 @@ const phaseOf = ({ phase, endedAt, progress }: Migration): MigrationPhase =>
 /** From here on the destination has all of it: what QEMU last said remains, and changes, is past. */
 const isAcross = (phase: MigrationPhase): boolean => phase === 'granted' || phase === 'releasing' || phase === 'completed';
 
-/** How much of the memory is there. Pages that change are sent again, so what remains says more than what was sent. */
-export function portionDone({ ram, phase }: Pick<MigrationProgress, 'ram' | 'phase'>): number {
+const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
+const leftOf = (disks: NonNullable<MigrationProgress['disks']>): number => sum(disks.map(({ remainingBytes }) => remainingBytes));
+
+/** How much of disks and memory is there. What changes is sent again, so what remains says more than what was sent. */
+export function portionDone({ ram, phase, disks = [] }: Pick<MigrationProgress, 'ram' | 'phase' | 'disks'>): number {
   if (isAcross(phase)) return 1;
-  if (ram.total === 0 || ram.transferred === 0) return 0;
-  return Math.min(1, Math.max(0, 1 - ram.remaining / ram.total));
+  if (disks.length === 0 && (ram.total === 0 || ram.transferred === 0)) return 0;
+  const total = ram.total + sum(disks.map(({ sizeBytes }) => sizeBytes));
+  if (total === 0) return 0;
+  // Disks go first: until memory begins, none of it is there.
+  const ramLeft = ram.transferred === 0 ? ram.total : ram.remaining;
+  return Math.min(1, Math.max(0, 1 - (ramLeft + leftOf(disks)) / total));
 }
 
 const bar = (portion: number, width: number): string => {
@@ -62,9 +69,11 @@ const bar = (portion: number, width: number): string => {
 const wholePercent = (portion: number): string => `${Math.floor(portion * 100)} %`;
 
 /** Numbers of one moment, the most telling first: what does not fit into the width is left away from the end. */
-function figures({ phase, ram, throughputMBps, throttlePercent, downtimeMs, bytesOnWire, elapsedMs }: MigrationProgress): string[] {
+function figures(progress: MigrationProgress): string[] {
+  const { phase, ram, throughputMBps, throttlePercent, downtimeMs, bytesOnWire, elapsedMs, disks = [] } = progress;
   return [
     formatRate(throughputMBps),
+    ...(isAcross(phase) || leftOf(disks) === 0 ? [] : [`${formatBytes(leftOf(disks))} of disks left`]),
     ...(isAcross(phase) ? [] : [`${formatBytes(ram.remaining)} left`, `dirty ${formatRate(ram.dirtyBytesPerSecond / 1e6)}`]),
     formatDuration(elapsedMs),
     ...(throttlePercent > 0 ? [`guest slowed ${throttlePercent.toFixed(0)} %`] : []),

@@ -15,7 +15,6 @@ import {
   SealiftError,
   type VmDefinition,
   type VmState,
-  type WrappedKey,
 } from '@sealift/contract';
 import type { Handlers } from '../api/serve.ts';
 import { contextOf } from '../migrations/spec/context.ts';
@@ -23,7 +22,7 @@ import { FakeAttempt } from './fake-attempt.ts';
 import { FakePools } from './fake-pools.ts';
 import { adjustFake, resolveFake, settleFake, verdictOf } from './fake-settlement.ts';
 import { checkStatement, makeStatement, type Signer } from './statements.ts';
-import { type OfferedKey, offerKey, unwrapKey } from './unwrap.ts';
+import { type OfferedKey, offerKey, openKey } from './unwrap.ts';
 
 /** Which host answers at which migration endpoint. */
 export type Fabric = Map<string, FakeHost>;
@@ -392,13 +391,5 @@ export class FakeHost {
       for (const peer of this.#fabric.values()) if (peer !== this && peer.attempts.get(migration)?.ended === false) peer.#cancel(migration);
     }
     return attempt;
-  }
-}
-
-function openKey(wrapped: WrappedKey, offered: OfferedKey, context: Buffer): Buffer {
-  try {
-    return unwrapKey(wrapped, offered, context);
-  } catch (cause) {
-    throw new SealiftError('invalid_request', 'the key was not wrapped for this host and spec', { cause });
   }
 }

@@ -1,6 +1,6 @@
 /** What an agent does with a wrapped key; here so that wrapping is tested against a second reading of the same definition. */
 import { createDecipheriv, createPublicKey, diffieHellman, generateKeyPairSync, hkdfSync, type KeyObject } from 'node:crypto';
-import type { WrappedKey } from '@sealift/contract';
+import { SealiftError, type WrappedKey } from '@sealift/contract';
 
 /** RFC 8410 §4: the DER that stands before the 32 bytes of an X25519 public key. */
 const spkiPrefix = Buffer.from('302a300506032b656e032100', 'hex');
@@ -27,4 +27,13 @@ export function unwrapKey(wrapped: WrappedKey, offered: OfferedKey, context: Buf
   decipher.setAAD(context);
   decipher.setAuthTag(sealed.subarray(32));
   return Buffer.concat([decipher.update(sealed.subarray(0, 32)), decipher.final()]);
+}
+
+/** As {@link unwrapKey}, refused as an agent refuses. @throws SealiftError `invalid_request` */
+export function openKey(wrapped: WrappedKey, offered: OfferedKey, context: Buffer): Buffer {
+  try {
+    return unwrapKey(wrapped, offered, context);
+  } catch (cause) {
+    throw new SealiftError('invalid_request', 'the key was not wrapped for this host and spec', { cause });
+  }
 }
