@@ -10,11 +10,11 @@ import { killQemu } from '@sealift/hypervisor';
 import { pino } from 'pino';
 import { VmHost } from '../vms/host.ts';
 import { bareVm } from './bare-vm.ts';
-import { blockBytes, plantMarker, writingDiskBytes, writingGuest, writtenProblems } from './writing-guest.ts';
+import { markerAt, writingDiskBytes, writingGuest, writtenProblems } from './writing-guest.ts';
 
 test('it writes to both of its disks until it is cut off, and every write is there', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'sealift-writing-'));
-  const shape = { blocks: 1024, disks: 2 } as const;
+  const shape = { blocks: 64, disks: 2 } as const;
   const paths = ['a.raw', 'b.raw'].map((name) => join(directory, name));
   let host: VmHost | undefined;
   try {
@@ -22,7 +22,9 @@ test('it writes to both of its disks until it is cut off, and every write is the
       writeFileSync(path, writingGuest({ ...shape, writesPerSecond: 1000 }));
       truncateSync(path, writingDiskBytes(shape));
     }
-    plantMarker(paths[0] ?? '', 'marker');
+    const marked = readFileSync(paths[0] ?? '');
+    marked.write('marker', markerAt, 'latin1');
+    writeFileSync(paths[0] ?? '', marked);
     host = await VmHost.open({
       state: join(directory, 'state'),
       run: join(directory, 'run'),
@@ -41,11 +43,11 @@ test('it writes to both of its disks until it is cut off, and every write is the
     const { writes, problems } = writtenProblems(shape, paths);
     assert.deepEqual(problems, []);
     assert.ok(writes >= 4 * 64, `${writes} writes`);
-    assert.equal(readFileSync(paths[0] ?? '').toString('latin1', 2 * blockBytes, 2 * blockBytes + 6), 'marker');
+    assert.equal(readFileSync(paths[0] ?? '').toString('latin1', markerAt, markerAt + 6), 'marker');
 
     const [first = '', second = ''] = paths;
     const saved = readFileSync(second);
-    const blockAt = (n: number): number => (16 + n) * blockBytes;
+    const blockAt = (n: number): number => (16 + n) * 32_768;
     const written = Array.from({ length: shape.blocks }, (_, n) => n).find((n) => saved.readUInt32LE(blockAt(n)) !== 0) ?? assert.fail();
     for (const damage of [
       (file: Buffer) => file.fill(0, blockAt(written), blockAt(written + 1)),

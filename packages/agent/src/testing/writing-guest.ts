@@ -2,25 +2,28 @@
  * A guest that writes to its disks all the time, as a boot sector: blocks in a random order, each with what only that write has, and after each how many
  * there were. So a disk says by itself which writes it must have, and each of them can be looked for: {@link writtenProblems}. Reset, it begins anew.
  *
- *     first disk   0 boot sector   4 KiB head: how many writes are done   8 KiB free   64 KiB blocks of 4 KiB
- *     second disk                                                         0 free       64 KiB blocks of 4 KiB
+ *     first disk   0 boot sector   4 KiB head: how many writes are done   8 KiB free   512 KiB blocks of 32 KiB
+ *     second disk                                                         0 free       512 KiB blocks of 32 KiB
  */
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
-export const blockBytes = 4096;
-/** Of the head, on the first disk. */
-const headBlock = 1;
+const blockBytes = 32_768;
 const firstBlock = 16;
-const sectorsInBlock = 8;
+const sectorBytes = 512;
+/** On the first disk. */
+const headAt = 4096;
+const headBytes = 4096;
+/** Where a text may be planted. */
+export const markerAt = 8192;
 /** Where TSC frequencies are, give or take a factor of 1.5; the guest's pace is as exact as that. */
 const tscHz = 2.5e9;
 
 export interface WritingGuest {
-  /** Of each disk, a power of two: a disk has 64 KiB and {@link blockBytes} for each of them, and no less than a MiB. */
+  /** Of each disk, a power of two, 16 at least. Each takes 32 KiB. */
   readonly blocks: number;
   /** With two, writes take turns. */
   readonly disks: 1 | 2;
-  /** At most; at least one. Each is one of a block and one of the head. */
+  /** At most, and at least one; the firmware of an emulated machine may manage no more than 50. Each is one of a block and one of the head. */
   readonly writesPerSecond: number;
 }
 
@@ -29,22 +32,23 @@ export const writingDiskBytes = ({ blocks }: Pick<WritingGuest, 'blocks'>): numb
 
 /** The first sector of the first disk; everything else is zeroes at first. A dot goes to COM1 for every 64 writes, and exclamation marks when one fails. */
 export function writingGuest({ blocks, disks, writesPerSecond }: WritingGuest): Buffer {
-  if (blocks < 2 || (blocks & (blocks - 1)) !== 0) throw new RangeError(`${blocks} blocks: it is to be a power of two`);
+  if (blocks < 16 || (blocks & (blocks - 1)) !== 0) throw new RangeError(`${blocks} blocks: it is to be a power of two, 16 at least`);
   const ticks = Math.round(tscHz / writesPerSecond);
   const code = Buffer.concat([
     hex('66 31 c0'), //                                 xor eax, eax
-    hex('8e d8 8e c0 8e d0 bc 00 7c fc'), //            ds = es = ss = 0; sp = 0x7c00; cld
+    hex('8e d8 8e d0 bc 00 7c fc'), //                  ds = ss = 0; sp = 0x7c00; cld
     hex('66 a3 00 06 66 a3 04 06'), //                  [0x600] writes = 0; [0x604] value = 0
+    hex('b8 00 10 8e c0'), //                           es = 0x1000: the block is at 64 KiB
     // next:
     hex('0f 31 66 a3 08 06'), //                        rdtsc; [0x608] = eax
     hex('66 ff 06 00 06'), //                           inc dword [0x600]
     hex('66 69 06 04 06 0d 66 19 00'), //               imul eax, [0x604], 1664525
     hex('66 05 5f f3 6e 3c 66 a3 04 06'), //            add eax, 1013904223; [0x604] = eax
-    hex('bf 00 80 b9 00 04 66 f3 ab'), //               the block at 0x8000: 1024 times the value
-    hex('66 8b 0e 00 06 66 89 0e 00 80'), //            ecx = writes, which is its first word
+    hex('bf 00 00 b9 00 20 66 f3 ab'), //               it is 8192 times the value
+    hex('66 8b 0e 00 06 66 26 89 0e 00 00'), //         ecx = writes, which is its first word
     hex('66 c1 e8 08 66 25'), // shr eax, 8
     u32(blocks - 1), //                                 and eax, blocks - 1
-    hex('66 83 c0 10 66 c1 e0 03 66 a3 d8 7d'), //      (eax + 16) * 8 is the sector in the packet at 0x7dd0
+    hex('66 83 c0 10 66 c1 e0 06 66 a3 d8 7d'), //      (eax + 16) * 64 is the sector in the packet at 0x7dd0
     hex('b2 80 80 e1'), // dl = 0x80
     Buffer.of(disks - 1), //                            and cl, disks - 1
     hex('00 ca be d0 7d e8 2e 00'), //                  dl += cl; si = 0x7dd0; call put
@@ -55,7 +59,7 @@ export function writingGuest({ blocks, disks, writesPerSecond }: WritingGuest): 
     // wait:
     hex('0f 31 66 2b 06 08 06 66 3d'), // rdtsc; sub eax, [0x608]
     u32(ticks), //                                      cmp eax, ticks
-    hex('72 f1 e9 7e ff'), //                           jb wait; jmp next
+    hex('72 f1 e9 7d ff'), //                           jb wait; jmp next
     // put, by the BIOS's extended write (Enhanced Disk Drive Specification, INT 13h AH 43h):
     hex('b8 00 43 cd 13 72 01 c3'), //                  ax = 0x4300; int 0x13; jc fail; ret
     hex('b0 21 e8 03 00 f4 eb f8'), //                  fail: al = '!'; call say; hlt; jmp fail
@@ -63,20 +67,21 @@ export function writingGuest({ blocks, disks, writesPerSecond }: WritingGuest): 
   ]);
   const sector = Buffer.alloc(512);
   code.copy(sector);
-  packet(0x8000, 0).copy(sector, 0x1d0);
-  packet(0x9000, headBlock * sectorsInBlock).copy(sector, 0x1e0);
+  packet({ segment: 0x1000, offset: 0, bytes: blockBytes, at: 0 }).copy(sector, 0x1d0);
+  packet({ segment: 0, offset: 0x9000, bytes: headBytes, at: headAt }).copy(sector, 0x1e0);
   sector.writeUInt16LE(0xaa55, 510);
   return sector;
 }
 
-/** What the BIOS is to write: one block at an address of the first 64 KiB, to a sector. */
-function packet(address: number, sector: number): Buffer {
-  const bytes = Buffer.alloc(16);
-  bytes[0] = 16;
-  bytes.writeUInt16LE(sectorsInBlock, 2);
-  bytes.writeUInt16LE(address, 4);
-  bytes.writeUInt32LE(sector, 8);
-  return bytes;
+/** What the BIOS is to write, from its memory to a place on the disk. */
+function packet({ segment, offset, bytes, at }: { segment: number; offset: number; bytes: number; at: number }): Buffer {
+  const made = Buffer.alloc(16);
+  made[0] = made.length;
+  made.writeUInt16LE(bytes / sectorBytes, 2);
+  made.writeUInt16LE(offset, 4);
+  made.writeUInt16LE(segment, 6);
+  made.writeUInt32LE(at / sectorBytes, 8);
+  return made;
 }
 
 export interface Written {
@@ -91,54 +96,44 @@ export interface Written {
  * @param paths of the disks in raw format, of a guest that does not run
  */
 export function writtenProblems({ blocks, disks }: Pick<WritingGuest, 'blocks' | 'disks'>, paths: readonly string[]): Written {
-  const files = paths.slice(0, disks).map((path) => readWhole(path));
-  const writes = files[0]?.readUInt32LE(headBlock * blockBytes) ?? 0;
-  const expected = Array.from({ length: disks }, () => new Map<number, Buffer>());
-  const problems: string[] = [];
-  let value = 0;
+  const files = paths.slice(0, disks).map((path) => readFileSync(path));
+  const writes = files[0]?.readUInt32LE(headAt) ?? 0;
+  const last = Array.from({ length: disks }, () => new Map<number, Write>());
+  let write: Write = { number: 0, value: 0 };
   for (let n = 1; n <= writes; n++) {
-    value = nextOf(value);
-    expected[n % disks]?.set(blockOf(value, blocks), contentOf(n, value));
+    write = after(write);
+    last[n % disks]?.set(blockOf(write, blocks), write);
   }
-  const after = { disk: (writes + 1) % disks, block: blockOf(nextOf(value), blocks), content: contentOf(writes + 1, nextOf(value)) };
-  const nothing = Buffer.alloc(blockBytes);
+  const next = after(write);
+  const problems: string[] = [];
   for (const [disk, file] of files.entries()) {
     for (let block = 0; block < blocks && problems.length < 10; block++) {
       const found = file.subarray((firstBlock + block) * blockBytes, (firstBlock + block + 1) * blockBytes);
-      if (found.equals(expected[disk]?.get(block) ?? nothing)) continue;
-      if (disk === after.disk && block === after.block && found.equals(after.content)) continue;
-      const wanted = expected[disk]?.get(block)?.readUInt32LE(0) ?? 0;
-      problems.push(`disk ${disk}, block ${block} is of write ${found.readUInt32LE(0)} and should be of write ${wanted}, whole`);
+      const wanted = last[disk]?.get(block);
+      if (found.equals(contentOf(wanted))) continue;
+      if (disk === next.number % disks && block === blockOf(next, blocks) && found.equals(contentOf(next))) continue;
+      problems.push(
+        `disk ${disk}, block ${block} is of write ${found.readUInt32LE(0)} and should be of write ${wanted?.number ?? 0}, whole`,
+      );
     }
   }
   return { writes, problems };
 }
 
-/** Plants a text where the guest writes nothing. @param path of the first disk, raw */
-export function plantMarker(path: string, text: string): void {
-  const file = openSync(path, 'r+');
-  writeSync(file, text, 2 * blockBytes, 'latin1');
-  closeSync(file);
+interface Write {
+  /** From 1. */
+  readonly number: number;
+  readonly value: number;
 }
 
-const nextOf = (value: number): number => (Math.imul(value, 1_664_525) + 1_013_904_223) >>> 0;
-const blockOf = (value: number, blocks: number): number => (value >>> 8) & (blocks - 1);
+const after = ({ number, value }: Write): Write => ({ number: number + 1, value: (Math.imul(value, 1_664_525) + 1_013_904_223) >>> 0 });
+const blockOf = ({ value }: Write, blocks: number): number => (value >>> 8) & (blocks - 1);
 
-function contentOf(write: number, value: number): Buffer {
-  const block = Buffer.alloc(blockBytes, u32(value));
-  block.writeUInt32LE(write);
+/** Of a block that was never written, zeroes. */
+function contentOf(write: Write | undefined): Buffer {
+  const block = Buffer.alloc(blockBytes, u32(write?.value ?? 0));
+  block.writeUInt32LE(write?.number ?? 0);
   return block;
-}
-
-function readWhole(path: string): Buffer {
-  const file = openSync(path, 'r');
-  try {
-    const bytes = Buffer.alloc(fstatSync(file).size);
-    readSync(file, bytes, 0, bytes.length, 0);
-    return bytes;
-  } finally {
-    closeSync(file);
-  }
 }
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
