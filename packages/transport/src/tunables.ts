@@ -31,6 +31,17 @@ export const tunables = {
    * line busy while the next is sealed.
    */
   notSentLowWater: 256 * 1024,
+  /** A round trip from which on a line is a long one: below it, 4 MiB, which is what kernels let a connection have on its way, carry 16 Gb/s. */
+  longLineMicros: 2_000,
+  /** What a connection may have on its way on a long line is enough for this rate: 10 Gb/s. */
+  longLineBytesPerSecond: 1.25e9,
+  /** And no more than this: 1.7 Gb/s at 150 ms. What was sent and is unacknowledged is memory of the host's, not of the agent's. */
+  maxSendBuffer: 32 * 1024 * 1024,
+  /**
+   * Room in a unix socket, bytes: for one packet of QEMU's multifd, 512 KiB, so that it is handed over without waiting for this side. It is
+   * added to what is buffered before the wire, a hundredth of a second for two channels on a line of 100 MB/s.
+   */
+  localBuffer: 512 * 1024,
   /** Records that one channel direction may move before the others get their turn. */
   recordsPerTurn: 4,
 } as const;

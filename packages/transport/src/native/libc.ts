@@ -22,6 +22,7 @@ export const libc = {
   accept4: bind<Call<[fd: number, address: number, length: number, flags: number]>>('int accept4(int, uintptr_t, uintptr_t, int)'),
   connect: bind<Call<[fd: number, address: number, length: number]>>('int connect(int, uintptr_t, uint32_t)'),
   getsockname: bind<Call<[fd: number, address: number, length: number]>>('int getsockname(int, uintptr_t, uintptr_t)'),
+  getpeername: bind<Call<[fd: number, address: number, length: number]>>('int getpeername(int, uintptr_t, uintptr_t)'),
   setsockopt: bind<Call<[fd: number, level: number, name: number, value: number, length: number]>>(
     'int setsockopt(int, int, int, uintptr_t, uint32_t)',
   ),
@@ -53,6 +54,7 @@ export const libc = {
   prctl: bind<Call<[option: number, a: number, b: number, c: number, d: number]>>(
     'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)',
   ),
+  syscall: bind<Call<[number: number, a: number, b: number, c: number]>>('long syscall(long, long, long, long)'),
   setrlimit: bind<Call<[resource: number, limits: number]>>('int setrlimit(int, uintptr_t)'),
 } as const;
 

@@ -21,6 +21,8 @@ export interface TcpProgress {
   readonly acknowledged: number;
   /** Milliseconds since the last acknowledgement, of something new or not. */
   readonly lastHeardMs: number;
+  /** Smoothed round trip, microseconds: of the handshake, to begin with. */
+  readonly roundTripMicros: number;
   /** How far apart the kernel's tries are by now, milliseconds, of sending again or of probing the window: up to two minutes. */
   readonly triesMs: number;
 }
@@ -47,6 +49,7 @@ export function tcpProgress(fd: number): TcpProgress | undefined {
     probes: view.getUint8(8 + tcpInfo.probes),
     acknowledged: Number(view.getBigUint64(8 + tcpInfo.bytesAcked, true)),
     lastHeardMs: word(tcpInfo.lastAckRecv),
+    roundTripMicros: word(tcpInfo.rtt),
     triesMs: Math.min(longestTryMs, (word(tcpInfo.rto) / 1000) * 2 ** doublings),
   };
 }
@@ -58,6 +61,7 @@ const tcpInfo = {
   rto: 8,
   sndMss: 16,
   unacked: 24,
+  rtt: 68,
   lastAckRecv: 56,
   bytesAcked: 120,
   notSent: 144,

@@ -7,6 +7,7 @@ import type { Address } from '../worker/messages.ts';
 import { own } from './descriptors.ts';
 import { boundFarewell } from './farewell.ts';
 import { AF, E, errno, libc, SOCK } from './libc.ts';
+import { fitToLine } from './long-line.ts';
 import { allocate, type Memory, nameOf } from './memory.ts';
 
 const SOL_SOCKET = 1;
@@ -88,10 +89,11 @@ export function connectError(fd: number): number {
   return view.getInt32(0, true);
 }
 
-/** What every TCP connection of a channel is set to. */
+/** What every TCP connection of a channel is set to, once it is one. */
 export function tuneTcp(fd: number): void {
   setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   setOption(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, tunables.notSentLowWater);
+  fitToLine(fd);
 }
 
 /**

@@ -4,6 +4,7 @@ import { Epochs } from '../keys/epochs.ts';
 import { type EpochLog, type KeylogPlace, keylogTo } from '../keys/keylog.ts';
 import { abandon, keep } from '../native/farewell.ts';
 import { libc, POLL } from '../native/libc.ts';
+import { enlargeLocal, enlargePeer } from '../native/local-buffers.ts';
 import { tcpProgress } from '../native/progress.ts';
 import { Inbound } from './inbound.ts';
 import type { Poller, Target } from './loop.ts';
@@ -60,6 +61,8 @@ export class Channel implements Target {
 
   attach(local: number): void {
     this.#local = local;
+    if (this.isSource) enlargePeer(local);
+    else enlargeLocal(local);
     this.outbound.attach(local);
     this.inbound.attach(local);
   }

@@ -13,6 +13,7 @@ const idle: TcpProgress = {
   probes: 0,
   acknowledged: 0,
   lastHeardMs: 0,
+  roundTripMicros: 100,
   triesMs: 200,
 };
 
