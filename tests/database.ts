@@ -5,12 +5,16 @@
  *     tools/node --test tests/database.ts
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Migration } from '@sealift/contract';
 import { until } from '../lab/src/chaos/until.ts';
+import { accountOf } from '../lab/src/database/account.ts';
 import { databaseDefinition, databaseHost } from '../lab/src/database/guest.ts';
 import { databaseImage } from '../lab/src/database/image.ts';
 import { DatabaseLoad } from '../lab/src/database/load.ts';
@@ -21,6 +25,39 @@ import { labOf } from '../lab/src/lab/lifecycle.ts';
 const signal = AbortSignal.timeout(280_000);
 const vm = 'shop';
 const params = { vm };
+
+it('disks that have lost a commit, a page or an inode are found out', async (test) => {
+  const { programs, disks } = await databaseImage((text) => test.diagnostic(text));
+  const folder = await mkdtemp(join(tmpdir(), 'sealift-database-'));
+  try {
+    const [tables, log] = disks.map((path): DiskFile => ({ path, format: 'raw' })) as [DiskFile, DiskFile]; // as many
+    assert.deepEqual(await diskProblems(programs, [tables, log], []), []);
+    const told = accountOf(1, 2, [{ client: 1, sequence: 1, atMs: 0, tookMs: 0 }]);
+    assert.deepEqual(await diskProblems(programs, [tables, log], [told]), [
+      'load 1, client 1: it was told of 1 commits, and the ledger ends at 0',
+    ]);
+
+    const damaged: DiskFile = { path: join(folder, 'damaged.raw'), format: 'raw' };
+    const bytes = readFileSync(tables.path);
+    const row = `customer ${createHash('md5').update('17').digest('hex')}`;
+    const damages: readonly [damage: (copy: Buffer) => void, found: RegExp][] = [
+      [(copy) => copy.write('C', copy.indexOf(row, 0, 'latin1'), 'latin1'), /pg_checksums .*ended with status/],
+      // The root folder's inode, behind the super block's own account of where inodes are.
+      [(copy) => copy.fill(0, inodesAt(copy) + 256, inodesAt(copy) + 512), /e2fsck .*ended with status/],
+    ];
+    for (const [damage, found] of damages) {
+      const copy = Buffer.from(bytes);
+      damage(copy);
+      writeFileSync(damaged.path, copy);
+      assert.match((await diskProblems(programs, [damaged, log], [])).join(), found);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+/** Of an ext4 of 4 KiB blocks: its first group's inode table, by that group's descriptor in the second block. */
+const inodesAt = (disk: Buffer): number => disk.readUInt32LE(4096 + 8) * 4096;
 
 it('a database under load moves with its disks, and nothing that its clients were told of is lost', async (test) => {
   const say = (text: string): void => test.diagnostic(text);

@@ -82,7 +82,7 @@ const fileSystemProblems = async (file: string): Promise<string[]> => {
     await run('e2fsck', ['-f', '-n', file]);
     return [];
   } catch (error) {
-    return [error instanceof Error ? error.message : String(error)];
+    return inWords(error);
   }
 };
 
@@ -100,11 +100,9 @@ const dataProblems = async (programs: Programs, { tables, log, folder }: Copies,
   await symlink(join(folder, 'pg_wal'), join(data, 'pg_wal'));
   await rm(join(data, 'postmaster.pid'), { force: true });
   if (process.getuid?.() === 0) await run('chown', ['-R', '-h', '0:0', data, join(folder, 'pg_wal')]);
-  const problems = await programs.whileServing(data, (connection) => serverProblems(programs, connection, accounts));
-  try {
-    await programs.run('pg_checksums', ['--check', '-D', data]);
-    return problems;
-  } catch (error) {
-    return [...problems, error instanceof Error ? error.message : String(error)];
-  }
+  // A server that does not start, or refuses a query for a page that is wrong, has found something, too.
+  const problems = await programs.whileServing(data, (connection) => serverProblems(programs, connection, accounts)).catch(inWords);
+  return [...problems, ...(await programs.run('pg_checksums', ['--check', '-D', data]).then(() => [], inWords))];
 };
+
+const inWords = (error: unknown): string[] => [error instanceof Error ? error.message : String(error)];
