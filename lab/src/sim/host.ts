@@ -1,9 +1,10 @@
 /**
  * A simulated host behind the agent's API: VMs that are only names and states, migrations that take their time to another host of the same site
- * and fail now and then. What it leaves out, as no measurement of the manager needs it: consoles, what is inside the wrapped key, settlement by
- * signed statements (no attempt is ever in doubt here), and changes of what a VM is.
+ * and fail now and then. What it leaves out, as no measurement of the manager needs it: consoles, pools, what is inside the wrapped key, and settlement
+ * by signed statements (no attempt is ever in doubt here) with limits that change. In all else it complies with what every agent must do.
  */
 import { generateKeyPairSync } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import {
   type AgentVm,
   type AttemptReport,
@@ -72,7 +73,7 @@ export class SimHost {
     const now = performance.now();
     if (this.#report && this.#reported === this.revision && now - this.#reportedAt < statsMs) return this.#report;
     const vms = [...this.#vms.values()];
-    const on = vms.filter(({ state }) => state !== 'stopped' && state !== 'crashed');
+    const on = vms.filter(isOn);
     const load = { cpu: Math.min(1, on.reduce((sum, vm) => sum + vm.cpus, 0) / cpus), linkBytesPerSecond: 0 };
     const reserved = on.reduce((sum, { definition }) => sum + definition.memoryMiB, 0);
     this.#report = Buffer.from(
@@ -107,10 +108,21 @@ export class SimHost {
     return this.vm(definition.name);
   }
 
-  /** @throws SealiftError not_found, wrong_state where it is in none of these states */
+  /** Another definition: the encryption mode at any time, the rest while it is off. @throws SealiftError */
+  redefine(name: string, definition: VmDefinition): AgentVm {
+    const vm = this.#still(name);
+    if (definition.name !== name) throw new SealiftError('invalid_request', `${name} keeps its name`);
+    const but = ({ encryption: _, ...rest }: VmDefinition) => rest;
+    if (isOn(vm) && !isDeepStrictEqual(but(vm.definition), but(definition)))
+      throw new SealiftError('wrong_state', `${name} is ${vm.state}`);
+    Object.assign(vm, { definition, definitionJson: JSON.stringify(definition) });
+    this.#change();
+    return this.vm(name);
+  }
+
+  /** @throws SealiftError not_found, migrating, wrong_state where it is in none of these states */
   order(name: string, from: readonly VmState[], to?: VmState): AgentVm {
-    const vm = this.#find(name);
-    if (vm.migration !== undefined) throw new SealiftError('migrating', `${name} is ${vm.state}`, { details: { migration: vm.migration } });
+    const vm = this.#still(name);
     if (!from.includes(vm.state)) throw new SealiftError('wrong_state', `${name} is ${vm.state}`);
     if (to !== undefined && to !== vm.state) {
       vm.state = to;
@@ -143,6 +155,7 @@ export class SimHost {
   incoming({ spec, vm }: IncomingRequest): { endpoints: string[] } {
     this.#requireSelf(spec.destination);
     if (this.#vms.has(vm.name)) throw new SealiftError('already_exists', `${this.name} has a VM ${vm.name} already`);
+    requireSealed(spec, vm);
     this.#begin(spec, vm.name, 'destination', 'running');
     const { migration } = spec;
     Object.assign(this.#put(vm, 'moving-in'), { migration });
@@ -155,6 +168,7 @@ export class SimHost {
     const vm = this.#find(name);
     const { state } = vm;
     if (state !== 'running' && state !== 'paused') throw new SealiftError('wrong_state', `${name} is ${state}`);
+    requireSealed(spec, vm.definition);
     const attempt = this.#begin(spec, name, 'source', state);
     Object.assign(vm, { state: 'moving-out', migration: spec.migration });
     this.#change();
@@ -268,6 +282,13 @@ export class SimHost {
     return vm;
   }
 
+  /** With no migration's hand on it. */
+  #still(name: string): SimVm {
+    const vm = this.#find(name);
+    if (vm.migration !== undefined) throw new SealiftError('migrating', `${name} is ${vm.state}`, { details: { migration: vm.migration } });
+    return vm;
+  }
+
   #settle(name: string, state: VmState): void {
     const vm = this.#find(name);
     vm.state = state;
@@ -280,13 +301,13 @@ export class SimHost {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  #json({ definition, definitionJson, state, migration, cpus: used }: SimVm): string {
-    const on = state !== 'stopped' && state !== 'crashed';
+  #json(vm: SimVm): string {
+    const { definition, definitionJson, state, migration, cpus: used } = vm;
     const more = {
       state,
       log: `/var/lib/sealift/agent/vms/${definition.name}/serial.log`,
       ...(migration !== undefined && { migration }),
-      ...(on && {
+      ...(isOn(vm) && {
         pid: 4242,
         stats: {
           cpus: used * (0.9 + 0.2 * this.#site.random()),
@@ -304,6 +325,12 @@ export class SimHost {
 export function offerKey(): { publicKey: string } {
   const { publicKey } = generateKeyPairSync('x25519');
   return { publicKey: publicKey.export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64url') };
+}
+
+const isOn = ({ state }: SimVm): boolean => state !== 'stopped' && state !== 'crashed';
+
+function requireSealed({ suite }: IncomingRequest['spec'], { name, encryption }: VmDefinition): void {
+  if (suite === 'none' && encryption === 'required') throw new SealiftError('encryption_required', `${name} is only moved sealed`);
 }
 
 const now = (): number => performance.timeOrigin + performance.now();

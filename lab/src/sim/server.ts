@@ -95,7 +95,15 @@ async function answer(hosts: ReadonlyMap<string, Served>, request: IncomingMessa
   }
 }
 
-const power = { start: ['stopped', 'running'], suspend: ['running', 'paused'], resume: ['paused', 'running'] } as const;
+const on = ['running', 'paused'] as const;
+const off = ['stopped', 'crashed'] as const;
+/** Of each order: the states that it is taken in, and the one that follows. */
+const power = {
+  start: { from: off, to: 'running' },
+  suspend: { from: on, to: 'paused' },
+  resume: { from: on, to: 'running' },
+  reset: { from: on, to: undefined },
+} as const;
 
 /** @throws SealiftError */
 function act(
@@ -113,11 +121,14 @@ function act(
   if (route === 'GET attempts') return { status: 200, body: host.attempt(name).report };
   if (route === 'GET vms') return { status: 200, body: host.vm(name) };
   if (route === 'POST vms' && name === '') return { status: 201, body: host.define(body as VmDefinition) };
-  if (route === 'POST vms' && action === 'stop') return { status: 200, body: host.order(name, ['running', 'paused'], 'stopped') };
-  if (route === 'POST vms' && action === 'reset') return { status: 200, body: host.order(name, ['running', 'paused']) };
-  if (route === 'POST vms' && (action === 'start' || action === 'suspend' || action === 'resume')) {
-    const [from, to] = power[action];
-    return { status: 200, body: host.order(name, action === 'start' ? [from, 'crashed'] : [from, to], to) };
+  if (route === 'PUT vms') return { status: 200, body: host.redefine(name, body as VmDefinition) };
+  if (route === 'POST vms' && action === 'stop') {
+    const { force } = body as { force: boolean };
+    return { status: 200, body: host.order(name, force ? [...on, 'stopped'] : on, 'stopped') };
+  }
+  if (route === 'POST vms' && (action === 'start' || action === 'suspend' || action === 'resume' || action === 'reset')) {
+    const { from, to } = power[action];
+    return { status: 200, body: host.order(name, from, to) };
   }
   if (route === 'DELETE vms') {
     host.remove(name);

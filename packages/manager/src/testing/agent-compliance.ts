@@ -10,6 +10,7 @@ import type { AttemptReport, agentApi, Client, Disk, MigrationSpec, VmDefinition
 import { contextOf } from '../migrations/spec/context.ts';
 import { toLimits } from '../migrations/spec/limits.ts';
 import { wrapKey } from '../migrations/spec/wrap.ts';
+import { complying } from './complying.ts';
 import { isSignedBy } from './statements.ts';
 
 export interface AgentUnderTest {
@@ -22,7 +23,7 @@ export interface AgentUnderTest {
 const code = (expected: string) => (error: unknown) => error instanceof Error && 'code' in error && error.code === expected;
 
 /** What an agent that only plays one may lack: disks in pools, whether a key was wrapped for it, signed statements and limits that change. */
-export type Lack = 'pools' | 'keys' | 'settlement';
+type Lack = 'pools' | 'keys' | 'settlement';
 
 /**
  * @param open an agent without VMs; the suite closes it
@@ -33,7 +34,8 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
   describe(`agent: ${name}`, () => {
     let agent: AgentUnderTest;
     before(async () => {
-      agent = await open();
+      const opened = await open();
+      agent = { ...opened, client: complying(opened.client) };
     });
     after(() => agent.close());
     const call = () => agent.client;
@@ -278,28 +280,32 @@ export function agentCompliance(name: string, open: () => Promise<AgentUnderTest
       assert.equal((await call().resolveAttempt({ params, body: { attempt: 1, keep: 'source' } })).resolved, 'source');
     });
 
-    it('takes other limits before the grant, and keeps its VM where an administrator decides for the source', unless('settlement'), async () => {
-      const { name: self, keyHash } = await call().host();
-      const spec = specOf({ name: self, keyHash }, elsewhere);
-      const params = { migration: spec.migration };
-      await call().defineVm({ body: agent.definition('leaving') });
-      try {
-        await call().startVm({ params: { vm: 'leaving' } });
-        await orderOutgoing(call(), 'leaving', spec, contextOf(spec));
-        assert.equal((await call().adjustAttempt({ params, body: { bandwidthBytesPerSecond: 1_000_000 } })).migration, spec.migration);
-        const body = { attempt: 1, challenge: challenge() };
-        assert.deepEqual(await call().settleAttempt({ params, body }), {});
-        await assert.rejects(call().resolveAttempt({ params, body: { attempt: 1, keep: 'destination' } }), code('wrong_state'));
-        await call().resolveAttempt({ params, body: { attempt: 1, keep: 'source' } });
-        assert.equal((await ended(agent, spec.migration))?.phase, 'cancelled');
-        assert.equal((await call().getVm({ params: { vm: 'leaving' } })).state, 'running');
-        assert.equal((await call().settleAttempt({ params, body })).statement?.verdict, 'aborted');
-        await assert.rejects(call().adjustAttempt({ params, body: { deadlineMs: 5000 } }), code('wrong_state'));
-      } finally {
-        await call().stopVm({ params: { vm: 'leaving' }, body: { force: true } });
-        await call().removeVm({ params: { vm: 'leaving' } });
-      }
-    });
+    it(
+      'takes other limits before the grant, and keeps its VM where an administrator decides for the source',
+      unless('settlement'),
+      async () => {
+        const { name: self, keyHash } = await call().host();
+        const spec = specOf({ name: self, keyHash }, elsewhere);
+        const params = { migration: spec.migration };
+        await call().defineVm({ body: agent.definition('leaving') });
+        try {
+          await call().startVm({ params: { vm: 'leaving' } });
+          await orderOutgoing(call(), 'leaving', spec, contextOf(spec));
+          assert.equal((await call().adjustAttempt({ params, body: { bandwidthBytesPerSecond: 1_000_000 } })).migration, spec.migration);
+          const body = { attempt: 1, challenge: challenge() };
+          assert.deepEqual(await call().settleAttempt({ params, body }), {});
+          await assert.rejects(call().resolveAttempt({ params, body: { attempt: 1, keep: 'destination' } }), code('wrong_state'));
+          await call().resolveAttempt({ params, body: { attempt: 1, keep: 'source' } });
+          assert.equal((await ended(agent, spec.migration))?.phase, 'cancelled');
+          assert.equal((await call().getVm({ params: { vm: 'leaving' } })).state, 'running');
+          assert.equal((await call().settleAttempt({ params, body })).statement?.verdict, 'aborted');
+          await assert.rejects(call().adjustAttempt({ params, body: { deadlineMs: 5000 } }), code('wrong_state'));
+        } finally {
+          await call().stopVm({ params: { vm: 'leaving' }, body: { force: true } });
+          await call().removeVm({ params: { vm: 'leaving' } });
+        }
+      },
+    );
   });
 }
 
