@@ -13,9 +13,8 @@ import { join } from 'node:path';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Migration } from '@sealift/contract';
-import { until } from '../lab/src/chaos/until.ts';
 import { accountOf } from '../lab/src/database/account.ts';
-import { databaseDefinition, databaseHost } from '../lab/src/database/guest.ts';
+import { bootDatabase, connectionTo, type DatabaseGuest, disksOf, importDatabase } from '../lab/src/database/guest.ts';
 import { databaseImage } from '../lab/src/database/image.ts';
 import { DatabaseLoad } from '../lab/src/database/load.ts';
 import { type DiskFile, diskProblems, serverProblems } from '../lab/src/database/verify.ts';
@@ -23,8 +22,8 @@ import { Fleet } from '../lab/src/fleet/fleet.ts';
 import { labOf } from '../lab/src/lab/lifecycle.ts';
 
 const signal = AbortSignal.timeout(280_000);
-const vm = 'shop';
-const params = { vm };
+const guest: DatabaseGuest = { name: 'shop', index: 0, pool: 'default', format: 'qcow2' };
+const params = { vm: guest.name };
 
 it('disks that have lost a commit, a page or an inode are found out', async (test) => {
   const { programs, disks } = await databaseImage((text) => test.diagnostic(text));
@@ -70,21 +69,12 @@ it('a database under load moves with its disks, and nothing that its clients wer
     say,
   );
   const { manager } = fleet;
-  const names = ['tables', 'log'] as const;
-  for (const [index, name] of names.entries()) {
-    const body = { pool: 'default', name: `${name}.raw`, path: image.disks[index] ?? '' };
-    await manager.importImage({ params: { host: 'alpha' }, body }, signal);
-  }
-  const diskOf = (name: string) => ({ pool: 'default', name, image: `${name}.raw`, format: 'qcow2', shared: false }) as const;
-  const definition = databaseDefinition(image, { name: vm, index: 0, disks: [diskOf('tables'), diskOf('log')] });
-  await manager.createVm({ body: { host: 'alpha', definition } }, signal);
-  const begun = performance.now();
-  await manager.startVm({ params }, signal);
-  const connection = { host: databaseHost({ index: 0 }), through: ['ip', 'netns', 'exec', lab.plan.client.namespace] };
-  const answers = () => image.programs.query('select 1;', connection).catch(() => undefined);
-  assert.ok(await until(answers, { withinMs: 120_000, everyMs: 250, signal }), 'PostgreSQL answers');
-  say(`PostgreSQL answered ${((performance.now() - begun) / 1000).toFixed(1)} s after the VM was started`);
+  const client = lab.plan.client.namespace;
+  await importDatabase(manager, image, 'alpha', guest.pool, signal);
+  const bootMs = await bootDatabase(manager, image, guest, { host: 'alpha', client, signal });
+  say(`PostgreSQL answered ${(bootMs / 1000).toFixed(1)} s after the VM was started`);
 
+  const connection = connectionTo(guest, client);
   await using load = await DatabaseLoad.start({ programs: image.programs, connection, load: 1 });
   await sleep(5_000, undefined, { signal });
   const { id } = await manager.migrateVm({ params, body: { to: 'bravo' } }, signal);
@@ -98,12 +88,9 @@ it('a database under load moves with its disks, and nothing that its clients wer
   say(`commits each second ${account.seconds.map(({ commits }) => commits).join(' ')}; longest gap ${account.longestGapMs.toFixed(0)} ms`);
   assert.deepEqual(await serverProblems(image.programs, connection, [account]), []);
 
-  const { disks = [] } = await manager.getVm({ params }, signal);
+  const disks = await disksOf(manager, guest, signal);
   await manager.stopVm({ params, body: { force: false } }, signal);
-  const serial = join(lab.paths.agentState('bravo'), 'vms', vm, 'serial.log');
+  const serial = join(lab.paths.agentState('bravo'), 'vms', guest.name, 'serial.log');
   assert.match(readFileSync(serial, 'latin1'), /database system is shut down.*Power down/s, 'the guest has ended in order');
-  const files = disks.map(({ path }): DiskFile => ({ path, format: 'qcow2' }));
-  const [tables, log] = files;
-  assert.ok(tables && log);
-  assert.deepEqual(await diskProblems(image.programs, [tables, log], [account]), []);
+  assert.deepEqual(await diskProblems(image.programs, disks, [account]), []);
 });
