@@ -29,13 +29,16 @@ export function summarize(rounds: readonly Round[], variant: string, figure: str
 /**
  * `variant` / `to`: first of each round, then the median of those, so that whatever slowed down a whole round slows down both.
  *
- * @param to several variants mean the least of them in that round
+ * Several variants mean the least of them in that round; one without all of them does not count.
  */
-export function ratio(rounds: readonly Round[], variant: string, to: readonly string[], figure: string): Spread | undefined {
+export function ratio(rounds: readonly Round[], variant: readonly string[], to: readonly string[], figure: string): Spread | undefined {
+  const least = (round: Round, names: readonly string[]): number | undefined => {
+    const values = names.flatMap((each) => round[each]?.[figure] ?? []);
+    return values.length < names.length || values.length === 0 ? undefined : Math.min(...values);
+  };
   const ratios = rounds.flatMap((round) => {
-    const above = round[variant]?.[figure];
-    const below = to.flatMap((each) => round[each]?.[figure] ?? []);
-    return above === undefined || below.length < to.length || below.length === 0 ? [] : above / Math.min(...below);
+    const [above, below] = [least(round, variant), least(round, to)];
+    return above === undefined || below === undefined ? [] : above / below;
   });
   return ratios.length === 0 ? undefined : spreadOf(ratios);
 }

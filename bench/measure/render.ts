@@ -1,9 +1,10 @@
 /** What a run came to, for people: a table and a chart. */
+import { Resvg } from '@resvg/resvg-js';
 import { type Round, ratio, type Spread, summarize, variantsOf } from './figures.ts';
 
-/** A ratio that the suite tells: {@link variant} to the least of {@link to}, in that figure. */
+/** A ratio that the suite tells: the least of {@link variant} to the least of {@link to}, in that figure. */
 export interface Comparison {
-  readonly variant: string;
+  readonly variant: string | readonly string[];
   readonly to: readonly string[];
   readonly figure: string;
 }
@@ -24,13 +25,15 @@ export function table(rounds: readonly Round[], figures: readonly string[]): str
 }
 
 export function comparisons(rounds: readonly Round[], wanted: readonly Comparison[]): string {
-  const rows = wanted.flatMap(({ variant, to, figure }) => {
+  const rows = wanted.flatMap(({ variant: one, to, figure }) => {
+    const variant = [one].flat();
     const found = ratio(rounds, variant, to, figure);
-    const than = to.length > 1 ? `the lesser of ${to.join(', ')}` : to.join();
-    return found ? [[`${variant} / ${than}`, figure, spread(found)]] : [];
+    return found ? [[`${leastOf(variant)} / ${leastOf(to)}`, figure, spread(found)]] : [];
   });
   return rows.length === 0 ? '' : aligned([['ratio, round by round', 'of', 'median (least–most)'], ...rows]);
 }
+
+const leastOf = (names: readonly string[]): string => (names.length > 1 ? `least of (${names.join('; ')})` : names.join());
 
 function aligned(rows: readonly string[][]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
@@ -74,3 +77,6 @@ ${rows.join('\n')}
 </svg>
 `;
 }
+
+/** The same for where SVG is not shown, at twice its size. The letters are of whatever sans-serif the machine has. */
+export const picture = (svg: string): Buffer => new Resvg(svg, { fitTo: { mode: 'zoom', value: 2 } }).render().asPng();

@@ -4,7 +4,7 @@ import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Figures, type Round, turned } from './figures.ts';
 import { machineFacts } from './machine.ts';
-import { type Comparison, chart, comparisons, table } from './render.ts';
+import { type Comparison, chart, comparisons, picture, table } from './render.ts';
 
 export interface Variant {
   readonly name: string;
@@ -44,6 +44,7 @@ ${suite.words}
   --quick        ${suite.quick.rounds} rounds of ${suite.quick.mebibytes} MiB
   --json FILE    all figures, with the machine's facts
   --chart FILE   ${suite.charted} as SVG
+  --png FILE     the same as PNG
   --help
 `;
 
@@ -52,16 +53,22 @@ const whole = (name: string, text: string): number => {
   return Number(text);
 };
 
-/** @returns the exit status: 0, or 2 for wrong options */
+/** @returns the exit status: 0, 1 where a variant failed in a round, or 2 for wrong options */
 export async function runSuite(suite: Suite, args: string[]): Promise<number> {
   const string = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
-  let given: Given & { rounds: number; only: readonly string[]; json: string | undefined; chart: string | undefined };
+  let given: Given & {
+    rounds: number;
+    only: readonly string[];
+    json: string | undefined;
+    chart: string | undefined;
+    png: string | undefined;
+  };
   try {
     const only = { type: 'string', multiple: true } as const;
     const { values } = parseArgs({
       args,
-      options: { rounds: string, memory: string, json: string, chart: string, only, quick: flag, help: flag },
+      options: { rounds: string, memory: string, json: string, chart: string, png: string, only, quick: flag, help: flag },
     });
     if (values.help) {
       process.stdout.write(usage(suite));
@@ -74,6 +81,7 @@ export async function runSuite(suite: Suite, args: string[]): Promise<number> {
       only: values.only ?? [],
       json: values.json,
       chart: values.chart,
+      png: values.png,
     };
   } catch (error) {
     process.stderr.write(`bench ${suite.name}: ${error instanceof Error ? error.message : String(error)}\n${usage(suite)}`);
@@ -83,6 +91,7 @@ export async function runSuite(suite: Suite, args: string[]): Promise<number> {
   const rounds: Round[] = [];
   /** Of the last minute, before each round: what others did on the machine, or the round before. */
   const loadAverages: number[] = [];
+  const failures: { round: number; variant: string; why: string }[] = [];
   await suite.within(given, async (all) => {
     const variants = all.filter(({ name }) => given.only.length === 0 || given.only.some((text) => name.includes(text)));
     if (variants.length === 0)
@@ -92,7 +101,14 @@ export async function runSuite(suite: Suite, args: string[]): Promise<number> {
       const measured: Record<string, Figures> = Object.fromEntries(variants.map(({ name }) => [name, {}]));
       for (const variant of turned(variants, round)) {
         process.stderr.write(`bench ${suite.name}: round ${round + 1} of ${given.rounds}: ${variant.name}\n`);
-        measured[variant.name] = await variant.measure();
+        try {
+          measured[variant.name] = await variant.measure();
+        } catch (error) {
+          // One that fails in one round, as a peer may, takes no other's figures with it: its place in the round stays empty.
+          const why = error instanceof Error ? error.message : String(error);
+          failures.push({ round: round + 1, variant: variant.name, why });
+          process.stderr.write(`bench ${suite.name}: round ${round + 1}: ${variant.name} failed: ${why}\n`);
+        }
       }
       rounds.push(measured);
     }
@@ -102,13 +118,16 @@ export async function runSuite(suite: Suite, args: string[]): Promise<number> {
   const compared = comparisons(rounds, suite.comparisons);
   process.stdout.write(`${machine}\n${given.mebibytes} MiB a measurement; median (least–most) of ${given.rounds} rounds\n\n`);
   process.stdout.write(`${table(rounds, suite.figures)}\n${compared && `\n${compared}\n`}`);
+  for (const { round, variant, why } of failures) process.stdout.write(`\nround ${round}: ${variant} failed: ${why}\n`);
   if (given.json) {
     const { rounds: count, mebibytes } = given;
     writeFileSync(
       given.json,
-      `${JSON.stringify({ suite: suite.name, count, mebibytes, machine: facts, loadAverages, rounds }, undefined, 2)}\n`,
+      `${JSON.stringify({ suite: suite.name, count, mebibytes, machine: facts, loadAverages, failures, rounds }, undefined, 2)}\n`,
     );
   }
-  if (given.chart) writeFileSync(given.chart, chart(rounds, suite.charted, `${suite.name}, ${facts.cores} cores of ${facts.cpu}`));
-  return 0;
+  const svg = chart(rounds, suite.charted, `${suite.name}, ${facts.cores} cores of ${facts.cpu}`);
+  if (given.chart) writeFileSync(given.chart, svg);
+  if (given.png) writeFileSync(given.png, picture(svg));
+  return failures.length === 0 ? 0 : 1;
 }

@@ -58,7 +58,8 @@ export class Guest {
       ]),
     );
     await started.makes(socket);
-    const qmp = await QmpClient.connect(socket);
+    // It answers only once its RAM is allocated, which takes minutes where the host has to find the pages first.
+    const qmp = await QmpClient.connect(socket, { deadlineMs: patienceMs });
     stack.defer(() => qmp.close());
     return new Guest(started, qmp);
   }

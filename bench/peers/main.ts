@@ -17,13 +17,14 @@ interface Plan {
   readonly way?: Way;
 }
 
-const sealed = 'sealift sealed, multifd 2';
+const sealed = ['sealift sealed, multifd 2', 'sealift sealed, multifd 4'];
+const clear = ['sealift clear, multifd 2', 'sealift clear, multifd 4'];
 const tls = ['QEMU TLS, multifd 2', 'QEMU TLS, multifd 4'];
 const plans: readonly Plan[] = [
   { name: 'QEMU plain, single', channels: 0 },
   { name: 'QEMU plain, multifd 2', channels: 2 },
-  { name: 'sealift clear, multifd 2', channels: 2, way: sealift('none') },
-  { name: sealed, channels: 2, way: sealift('aes-256-gcm') },
+  ...[2, 4].map((channels) => ({ name: `sealift clear, multifd ${channels}`, channels, way: sealift('none') })),
+  ...[2, 4].map((channels) => ({ name: `sealift sealed, multifd ${channels}`, channels, way: sealift('aes-256-gcm') })),
   ...[2, 4].map((channels) => ({ name: `QEMU TLS, multifd ${channels}`, channels, tls: true as const })),
   { name: 'stunnel, multifd 2', channels: 2, way: stunnel },
   { name: 'ssh, single', channels: 0, way: ssh },
@@ -101,13 +102,9 @@ Needs stunnel4 and openssh-server: \`bash tools/setup --bench\` installs them.`,
       },
       figures: ['wall s', 'GB/s', 'CPU s/GB', ...perProcess],
       charted: 'CPU s/GB',
-      comparisons: [
-        tls,
-        ['stunnel, multifd 2'],
-        ['ssh, single', 'ssh, multifd 2'],
-        ['sealift clear, multifd 2'],
-        ['QEMU plain, multifd 2'],
-      ].flatMap((to) => ['wall s', 'CPU s/GB'].map((figure) => ({ variant: sealed, to, figure }))),
+      comparisons: [tls, ['stunnel, multifd 2'], ['ssh, single', 'ssh, multifd 2'], clear, ['QEMU plain, multifd 2']].flatMap((to) =>
+        ['wall s', 'CPU s/GB'].map((figure) => ({ variant: sealed, to, figure })),
+      ),
       within: async ({ mebibytes }, use) => {
         using directory = temporaryDirectory();
         const site = { directory: directory.path, random: path.join(directory.path, 'random'), mebibytes };
