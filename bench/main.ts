@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [options]`: the benchmarks behind SPECIFICATION.md. Each compares variants in one interleaved run, on any machine. */
 const benchmarks: Record<string, { readonly words: string; readonly load: () => Promise<{ run: (args: string[]) => Promise<number> }> }> = {
   crypto: { words: "AES-256-GCM by the transport's binding, one thread: the limit", load: () => import('./crypto/main.ts') },
+  distance: { words: 'a VM with its disk over a long line, by round trip', load: () => import('./distance/main.ts') },
   flood: { words: 'a transfer while ten thousand strangers connect', load: () => import('./flood/main.ts') },
   scale: { words: 'a manager of 2,500 simulated hosts with 40,000 VMs', load: () => import('./scale/main.ts') },
   peers: { words: 'one QEMU to another: sealift, QEMU plain and TLS, stunnel, ssh', load: () => import('./peers/main.ts') },
