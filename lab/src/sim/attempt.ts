@@ -7,11 +7,19 @@ export interface Watcher {
   end(): void;
 }
 
+/** How a watcher is doing. */
+interface Standing {
+  full: boolean;
+  /** Progress it is told no more often than this, ms; and when it may be told next. */
+  readonly everyMs: number;
+  nextAt: number;
+}
+
 const GiB = 1024 ** 3;
 
 export class SimAttempt {
   #report: AttemptReport;
-  readonly #watchers = new Map<Watcher, { full: boolean }>();
+  readonly #watchers = new Map<Watcher, Standing>();
   readonly #beganAt = performance.now();
   readonly runState: 'running' | 'paused';
   /** How long memory is copied for, ms. */
@@ -61,10 +69,10 @@ export class SimAttempt {
   }
 
   /** The state as it is, then each change. @returns what ends it */
-  watch(watcher: Watcher): () => void {
+  watch(watcher: Watcher, everyMs: number): () => void {
     watcher.write(eventOf(this.#report));
     if (this.ended) watcher.end();
-    else this.#watchers.set(watcher, { full: false });
+    else this.#watchers.set(watcher, { full: false, everyMs, nextAt: performance.now() + everyMs });
     return () => void this.#watchers.delete(watcher);
   }
 
@@ -75,8 +83,14 @@ export class SimAttempt {
 
   #tell(onlyProgress = false): void {
     if (this.#watchers.size === 0) return;
-    const event = eventOf(this.#report);
-    for (const [watcher, state] of this.#watchers) if (!(onlyProgress && state.full)) state.full = !watcher.write(event);
+    const now = performance.now();
+    let event: string | undefined;
+    for (const [watcher, state] of this.#watchers) {
+      if (onlyProgress && (state.full || now < state.nextAt)) continue;
+      event ??= eventOf(this.#report);
+      state.full = !watcher.write(event);
+      state.nextAt = now + state.everyMs;
+    }
   }
 
   #progress(phase: MigrationPhase): NonNullable<AttemptReport['progress']> {

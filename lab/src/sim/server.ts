@@ -84,7 +84,7 @@ async function answer(hosts: ReadonlyMap<string, Served>, request: IncomingMessa
     const [, , kind = '', name = '', action = ''] = (request.url ?? '').split('/');
     const route = `${request.method} ${kind}`;
     if (route === 'GET host') await sendReport(host, request, response);
-    else if (route === 'GET attempts' && action === 'events') watch(host, name, response);
+    else if (route === 'GET attempts' && action === 'events') watch(host, name, request, response);
     else {
       const { status, body } = act(host, { route, name, action }, await bodyOf(request));
       send(response, status, Buffer.from(JSON.stringify(body)));
@@ -152,10 +152,12 @@ async function sendReport(host: SimHost, { headers, socket }: IncomingMessage, r
   send(response, 200, host.report(), { 'sealift-revision': String(host.revision) });
 }
 
-function watch(host: SimHost, migration: string, response: ServerResponse): void {
+/** Progress as seldom as `Prefer: progress=SECONDS` says, and as a real agent does it. */
+function watch(host: SimHost, migration: string, { headers }: IncomingMessage, response: ServerResponse): void {
+  const seconds = Number(/^progress=(\d{1,2})$/.exec(String(headers['prefer'] ?? ''))?.[1] ?? 0);
   const attempt = host.attempt(migration);
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-  const stop = attempt.watch(response);
+  const stop = attempt.watch(response, seconds * 1000);
   response.on('drain', () => attempt.drained(response));
   response.once('close', stop);
 }

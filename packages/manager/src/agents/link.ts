@@ -58,7 +58,7 @@ export class AgentLink {
     this.#dispatcher = new Agent({ connect: this.#connector(), headersTimeout: answerMs, bodyTimeout: silenceMs });
     this.#patient = new Agent({ connect: this.#connector(), headersTimeout: copyMs, bodyTimeout: silenceMs });
     const client = createClient(agentApi, `https://${endpoint}`, this.#fetch, 'agent_unreachable');
-    this.client = { ...client, watchAttempt: ({ params }, signal) => this.#watchAttempt(params.migration, signal) };
+    this.client = { ...client, watchAttempt: ({ params }, signal) => this.watchAttempt(params.migration, 0, signal) };
   }
 
   /** The hash of the key that this host is held to. */
@@ -98,10 +98,15 @@ export class AgentLink {
     await Promise.all([this.#dispatcher.destroy(), this.#patient.destroy()]);
   }
 
-  /** Several times a second of each migration: without the layers of fetch and of its streams. */
-  async *#watchAttempt(migration: string, signal?: AbortSignal): AsyncGenerator<AttemptReport> {
+  /**
+   * As the contract's route, without the layers of fetch and of its streams.
+   * @param progressSeconds how far it has come is to be told no more often than that; 0: as often as the agent likes, several times a second.
+   * An agent that does not know of this does what it likes.
+   */
+  async *watchAttempt(migration: string, progressSeconds: number, signal?: AbortSignal): AsyncGenerator<AttemptReport> {
     const route = agentApi.watchAttempt;
-    const answer = await this.#request(route, pathOf(route, { migration }), { accept: 'text/event-stream' }, signal).catch((error) => {
+    const headers = { accept: 'text/event-stream', ...(progressSeconds > 0 && { prefer: `progress=${progressSeconds}` }) };
+    const answer = await this.#request(route, pathOf(route, { migration }), headers, signal).catch((error) => {
       throw error instanceof SealiftError || signal?.aborted ? error : unreachable(this.host, this.endpoint, error);
     });
     let rest = '';

@@ -14,6 +14,8 @@ import { Relay } from './relay.ts';
 
 const firstWaitMs = 250;
 const longestWaitMs = 5_000;
+/** How often it is heard how far a migration has come while nobody watches it: thousands would otherwise be most of what the manager does. */
+const unwatchedSeconds = 2;
 
 export interface Follow extends Parties {
   readonly migration: Migration;
@@ -23,12 +25,14 @@ export interface Follow extends Parties {
   readonly log: Logger;
   /** Aborted when the manager stops, or when an administrator has decided; the migration then goes on without it. */
   readonly signal: AbortSignal;
+  /** Aborted once somebody watches it, who is then told all that its agents tell. */
+  readonly watched: AbortSignal;
   readonly record: (verdict: Verdict) => Promise<void>;
 }
 
 /** @returns when the end has been recorded, or the signal was aborted */
 export async function follow(options: Follow): Promise<void> {
-  const { source, destination, channels, begunAt, doubt, log, signal, record } = options;
+  const { source, destination, channels, begunAt, doubt, log, signal, watched, record } = options;
   let migration = options.migration;
   const accounts: { source: Side; destination: Side; completedAt?: number; sourceEndedAt?: number } = { source: {}, destination: {} };
 
@@ -38,7 +42,7 @@ export async function follow(options: Follow): Promise<void> {
   const until = AbortSignal.any([signal, done.signal]);
   until.addEventListener('abort', wake);
   const watch = (link: AgentLink, side: 'source' | 'destination') =>
-    watchSide(link, migration, until, (account) => {
+    watchSide(link, migration, { until, watched }, (account) => {
       accounts[side] = account;
       wake();
     });
@@ -74,23 +78,30 @@ export async function follow(options: Follow): Promise<void> {
 }
 
 /** Keeps one side's account up to date until that side has ended. */
-async function watchSide(link: AgentLink, { id, vm }: Migration, signal: AbortSignal, tell: (side: Side) => void): Promise<void> {
+async function watchSide(
+  link: AgentLink,
+  { id, vm }: Migration,
+  { until, watched }: { readonly until: AbortSignal; readonly watched: AbortSignal },
+  tell: (side: Side) => void,
+): Promise<void> {
   let side: Side = {};
   let wait = firstWaitMs;
-  while (!signal.aborted) {
+  while (!until.aborted) {
+    const [seconds, signal] = watched.aborted ? [0, until] : [unwatchedSeconds, AbortSignal.any([until, watched])];
     try {
-      for await (const report of link.client.watchAttempt({ params: { migration: id } }, signal)) {
+      for await (const report of link.watchAttempt(id, seconds, signal)) {
         wait = firstWaitMs;
         side = { report };
         tell(side);
         if (isFinal(report)) return;
       }
     } catch (error) {
-      if (signal.aborted) return;
+      if (until.aborted) return;
+      if (signal.aborted) continue;
       side = await afterError(error, side, link, vm);
       tell(side);
     }
-    await sleep(wait, undefined, { signal }).catch(() => undefined);
+    await sleep(wait, undefined, { signal: until }).catch(() => undefined);
     wait = Math.min(wait * 2, longestWaitMs);
   }
 }

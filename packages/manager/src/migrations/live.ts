@@ -17,6 +17,7 @@ export class LiveMigration {
   readonly decidedToBegin = Promise.withResolvers<void>();
   /** Aborted when an administrator has ended it: what the agents still say changes nothing any more. */
   readonly decided = new AbortController();
+  readonly #watched = new AbortController();
   /** One recording at a time: what the agents say and what an administrator decides may come to different ends. */
   readonly recording = new Exclusive();
 
@@ -30,6 +31,11 @@ export class LiveMigration {
     return this.#current;
   }
 
+  /** Aborted once somebody watches it. */
+  get watched(): AbortSignal {
+    return this.#watched.signal;
+  }
+
   show(migration: Migration): void {
     this.#current = migration;
     const changed = this.#changed;
@@ -39,6 +45,7 @@ export class LiveMigration {
 
   /** The state as it is, then each change until the end. A slow reader misses states in between, never the last one. */
   async *watch(signal: AbortSignal): AsyncGenerator<Migration> {
+    this.#watched.abort();
     const aborted = Promise.withResolvers<void>();
     signal.addEventListener('abort', () => aborted.resolve(), { once: true });
     while (!signal.aborted) {

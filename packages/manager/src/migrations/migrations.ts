@@ -21,6 +21,9 @@ import { makeSpec } from './spec/make.ts';
 import { undoAt } from './undo.ts';
 import { moving, notTold, over } from './words.ts';
 
+/** After a restart migrations wait until every host has answered or failed to, but no longer than this; then so many a second are taken up. */
+const hostsFirstMs = 10_000;
+const takenUpPerSecond = 100;
 /** How long the end waits for fresh reports of both hosts, so that who sees it also sees the VM in its place. */
 const settleMs = 1_500;
 /** Between two times of telling a host that cannot follow a decision yet. */
@@ -49,14 +52,33 @@ export class Migrations {
 
   /** Takes up every migration that had not ended when the manager was last stopped. */
   async resume(): Promise<void> {
-    for (const stored of await this.#store.unfinishedMigrations()) {
+    const all = await this.#store.unfinishedMigrations();
+    const hostsAnswered = all.length > 0 ? this.#hostsAnswered() : Promise.resolve();
+    for (const [index, stored] of all.entries()) {
       const { migration } = stored;
       const live = new LiveMigration(stored);
       live.begun = true;
       this.#live.set(migration.id, live);
       this.#log.info({ migration: migration.id, vm: migration.vm }, 'taking up a migration again');
-      this.#keep(migration.resolution ? this.#decideAgain(live, migration.resolution.keep) : this.#follow(live, undefined));
+      this.#keep(this.#takeUp(live, migration.resolution, hostsAnswered, (index * 1000) / takenUpPerSecond));
     }
+  }
+
+  /** Thousands of streams that are opened at once would hold up the first answers of all hosts, and whoever asks the manager. */
+  async #takeUp(live: LiveMigration, resolution: Migration['resolution'], hostsAnswered: Promise<void>, waitMs: number): Promise<void> {
+    await hostsAnswered;
+    if (waitMs > 0) await this.#sleep(waitMs);
+    if (this.#closing.signal.aborted) return;
+    await (resolution ? this.#decideAgain(live, resolution.keep) : this.#follow(live, undefined));
+  }
+
+  async #hostsAnswered(): Promise<void> {
+    await Promise.race([this.#hosts.settled(), this.#sleep(hostsFirstMs)]);
+  }
+
+  /** Shorter where the manager is stopped. */
+  async #sleep(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#closing.signal, ref: false }).catch(() => undefined);
   }
 
   /** Stops following; the migrations themselves go on. */
@@ -250,6 +272,7 @@ export class Migrations {
       doubt,
       log: this.#log,
       signal: AbortSignal.any([this.#closing.signal, live.decided.signal]),
+      watched: live.watched,
       record: (verdict) => this.#record(live, verdict),
     });
   }
@@ -294,7 +317,7 @@ export class Migrations {
     const tell = () => this.#resolutions.tell(kept, { migration: live.current, keep, side: keep }).catch(() => undefined);
     let told = await tell();
     while (patient && told?.outcome === 'later' && !signal.aborted) {
-      await sleep(patienceMs, undefined, { signal }).catch(() => undefined);
+      await this.#sleep(patienceMs);
       told = await tell();
     }
     // A manager that is being stopped finds it recorded when it is back.
