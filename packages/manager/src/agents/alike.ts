@@ -22,7 +22,7 @@ export class Alike {
 }
 
 /** Of two that were read from JSON, the order of an object's names apart. Makes nothing to be thrown away again. */
-function equal(a: unknown, b: unknown): boolean {
+export function equal(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a) || Array.isArray(b)) {

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import type { Events } from '../events/events.ts';
 import { VmStates } from '../events/vm-states.ts';
 import type { Store, StoredHost } from '../store/store.ts';
-import type { Alike } from './alike.ts';
+import { type Alike, equal } from './alike.ts';
 import type { Gate } from './gate.ts';
 import type { AgentLink, Await } from './link.ts';
 import type { Whereabouts } from './whereabouts.ts';
@@ -173,9 +173,7 @@ export class MonitoredHost {
     try {
       await this.#greet.before(this.link);
       const { report: told, revision } = await this.link.tell(awaited);
-      const last = this.#seen?.report;
-      const qemu = this.#alike.same(told.qemu, last?.qemu);
-      const report = { ...told, qemu, ...(told.cpu && { cpu: this.#alike.same(told.cpu, last?.cpu) }) };
+      const report = this.#asKept(told);
       if (report.name !== this.name) {
         throw new SealiftError('agent_unreachable', `the agent at ${this.#stored.endpoint} serves host ${report.name}, not ${this.name}`);
       }
@@ -187,6 +185,17 @@ export class MonitoredHost {
       await this.#show(number, { problem, ...(this.#seen?.report && { report: this.#seen.report }) });
       throw error;
     }
+  }
+
+  /** Made of what was kept of the last one, as far as it says the same again: what comes every few seconds is then for a few seconds only. */
+  #asKept(told: HostReport): HostReport {
+    const last = this.#seen?.report;
+    const qemu = this.#alike.same(told.qemu, last?.qemu);
+    const vms = told.vms.map((vm) => {
+      const known = this.vmCalled(vm.definition.name)?.definition;
+      return known && equal(vm.definition, known) ? { ...vm, definition: known } : vm;
+    });
+    return { ...told, vms, qemu, ...(told.cpu && { cpu: this.#alike.same(told.cpu, last?.cpu) }) };
   }
 
   /** Asks now, and takes silence for an answer. */

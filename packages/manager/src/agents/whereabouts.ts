@@ -4,15 +4,19 @@ import type { AgentVm, Sighting } from '@sealift/contract';
 export class Whereabouts {
   readonly #byVm = new Map<string, Sighting[]>();
   /** What each host that answers was last said to have. */
-  readonly #has = new Map<string, ReadonlySet<string>>();
+  readonly #has = new Map<string, readonly string[]>();
   #silent: ReadonlySet<string> = new Set();
 
-  /** A host has said this. */
+  /** A host has said this, mostly what it said before. */
   heard(host: string, vms: readonly AgentVm[]): void {
     this.#setSilent(host, false);
+    if (this.#isKnown(host, vms)) return;
     this.#take(host);
     for (const { definition, state, pid } of vms) this.#put(definition.name, { host, state, ...(pid !== undefined && { pid }) });
-    this.#has.set(host, new Set(vms.map(({ definition }) => definition.name)));
+    this.#has.set(
+      host,
+      vms.map(({ definition }) => definition.name),
+    );
   }
 
   /** A host does not answer: what it said before is not how it is. */
@@ -39,6 +43,15 @@ export class Whereabouts {
   /** Hosts that do not answer, by name. Another set once one more does, or one less. */
   get silent(): ReadonlySet<string> {
     return this.#silent;
+  }
+
+  #isKnown(host: string, vms: readonly AgentVm[]): boolean {
+    const names = this.#has.get(host);
+    if (names?.length !== vms.length) return false;
+    return vms.every(({ definition: { name }, state, pid }, index) => {
+      const there = name === names[index] ? this.#byVm.get(name)?.find((each) => each.host === host) : undefined;
+      return there !== undefined && there.state === state && there.pid === pid;
+    });
   }
 
   #put(vm: string, sighting: Sighting): void {
