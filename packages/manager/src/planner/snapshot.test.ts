@@ -50,6 +50,7 @@ it('where one VM is to go is decided the same without the VMs that nothing depen
       const watched = whole.hosts.map(({ name, cluster, maintenance, state, report }) => ({
         ...{ name, cluster, maintenance },
         standing: async () => ({ name, state, report }),
+        vmCalled: (vm: string) => report?.vms.find(({ definition }) => definition.name === vm),
       }));
       const policy = { listRules: async () => whole.rules, listClusters: async () => whole.clusters };
       const sources = {

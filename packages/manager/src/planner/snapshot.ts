@@ -36,6 +36,12 @@ export async function takeSnapshot({ store, hosts, migrations }: Sources, scope:
   const own = new Map(stored.map((vm) => [vm.name, vm]));
   const { alone } = scope;
   const mates = new Set(alone === undefined ? [] : rules.flatMap(({ vms: all }) => (all.includes(alone) ? all : [])));
+  const few = new Set([...own.keys(), ...mates]);
+  // Of the copies of a VM that moves, its source's is the VM.
+  const leaving = Map.groupBy(
+    migrations.flatMap(({ vm, from }) => (few.has(vm) ? [] : { vm, from })),
+    ({ from }) => from,
+  );
   const moving = new Map(migrations.map((migration) => [migration.vm, migration]));
   const modes = new Map(clusters.map((cluster) => [cluster.name, cluster.encryption]));
   const modeOf = (definition: VmDefinition, cluster: string): EncryptionMode =>
@@ -84,10 +90,13 @@ export async function takeSnapshot({ store, hosts, migrations }: Sources, scope:
       const { name, cluster, maintenance } = host;
       snapshotHosts.push({ name, cluster, maintenance, state, ...(report && { report }) });
     }
-    const all = alone === undefined || report?.load === undefined;
-    for (const vm of report?.vms ?? []) {
-      const { name } = vm.definition;
-      if (all || own.has(name) || moving.has(name) || mates.has(name)) see(host, state, vm);
+    if (alone === undefined || report?.load === undefined) {
+      for (const vm of report?.vms ?? []) see(host, state, vm);
+    } else {
+      for (const name of [...few, ...(leaving.get(host.name) ?? []).map(({ vm }) => vm)]) {
+        const vm = host.vmCalled(name);
+        if (vm) see(host, state, vm);
+      }
     }
   }
   // What its host does not report.

@@ -5,6 +5,20 @@ import { cpusOf, isLive, linkSpeedOf, memoryOf } from './demand.ts';
 import { type Limits, limitsOf } from './limits.ts';
 import type { Snapshot, SnapshotHost, SnapshotMigration, SnapshotVm } from './types.ts';
 
+/** Of VMs that a report names, whatever their state. Reports do not change, and many snapshots are taken of the same. */
+const namesByReport = new WeakMap<HostReport, ReadonlySet<string>>();
+
+function namesIn(report: HostReport): ReadonlySet<string> {
+  let names = namesByReport.get(report);
+  if (!names) {
+    names = new Set(report.vms.map(({ definition }) => definition.name));
+    namesByReport.set(report, names);
+  }
+  return names;
+}
+
+const none: ReadonlySet<string> = new Set();
+
 export class WorldHost {
   readonly name: string;
   readonly cluster: string;
@@ -28,7 +42,7 @@ export class WorldHost {
     this.state = state;
     this.report = report;
     this.maintenance = maintenance;
-    this.has = new Set(report?.vms.map(({ definition }) => definition.name));
+    this.has = report ? namesIn(report) : none;
     this.free = report?.memory.available ?? 0;
     this.held = report ? report.memory.total - report.memory.available : 0;
     this.cpus = 0;
