@@ -26,6 +26,7 @@ of a killed manager under that load; plans of a drain and of a balance; clients 
   --copy N         how long a migration copies, seconds, on average (120; --quick 15)
   --page N         rows of a list of VMs; a list of hosts has a tenth (100)
   --repeat N       plans of a drain, and of a balance (11)
+  --only PARTS     of restart, plans, clients those that are named, with commas between (all); what a part measures is missing without it
   --quick          250 hosts, 4000 VMs, 100 migrations, 15 seconds
   --profile DIR    V8 CPU profiles of the manager
   --keep           the folder with the manager's log and database
@@ -33,6 +34,9 @@ of a killed manager under that load; plans of a drain and of a balance; clients 
 
 Exit status 1 where a target was missed, a call failed, or fewer than nine tenths of the migrations were under way; 2 for wrong options.
 `;
+
+const parts = ['restart', 'plans', 'clients'] as const;
+type Part = (typeof parts)[number];
 
 type Values = ReturnType<typeof readOptions>;
 
@@ -43,7 +47,7 @@ function readOptions(args: string[]) {
     args,
     options: {
       ...{ hosts: string, vms: string, migrations: string, clients: string, seconds: string, pause: string, copy: string, page: string },
-      ...{ repeat: string, profile: string, quick: no, keep: no, json: no, help: no },
+      ...{ repeat: string, profile: string, only: string, quick: no, keep: no, json: no, help: no },
     },
   });
   const whole = (
@@ -55,7 +59,11 @@ function readOptions(args: string[]) {
     return Number(text);
   };
   const { quick } = values;
+  const only = (values.only ?? parts.join(',')).split(',');
+  const unknown = only.find((part) => !(parts as readonly string[]).includes(part));
+  if (unknown !== undefined) throw new Error(`--only is made of ${parts.join(', ')}, not of "${unknown}"`);
   return {
+    measures: (part: Part) => only.includes(part),
     hosts: whole('hosts', quick ? 250 : 2500),
     vms: whole('vms', quick ? 4000 : 40_000),
     migrations: whole('migrations', quick ? 100 : 1000),
@@ -96,6 +104,29 @@ async function timed<T>(times: number[], work: () => Promise<T>): Promise<T> {
   const result = await work();
   times.push(performance.now() - begun);
   return result;
+}
+
+/** After a manager was started at that moment, ms, whose clients wait for it. */
+async function restarted(caller: Caller, hosts: readonly string[], begun: number) {
+  const since = (): number => Math.round(performance.now() - begun);
+  const readyMs = since();
+  await caller.text('GET', '/v1/vms?limit=100');
+  const answersMs = since();
+  const restartConnected = await connected(caller, hosts, 60_000);
+  return { readyMs, answersMs, wholeMs: since(), restartConnected };
+}
+
+async function plansOf(caller: Caller, host: string, repeat: number) {
+  const [drainMs, balanceMs]: [number[], number[]] = [[], []];
+  let moves = { drain: 0, balance: 0 };
+  for (let turn = 0; turn < repeat; turn++) {
+    const drain = await timed(drainMs, () => caller.call<DrainPlan>('POST', `/v1/hosts/${host}/drain/plan`, {}));
+    await sleep(200);
+    const balance = await timed(balanceMs, () => caller.call<BalancePlan>('POST', '/v1/clusters/cluster-00/balance/plan'));
+    await sleep(200);
+    moves = { drain: drain.moves.length, balance: balance.moves.length };
+  }
+  return { drain: { moves: moves.drain, ms: spread(drainMs) }, balance: { moves: moves.balance, ms: spread(balanceMs) } };
 }
 
 async function measure(options: Values, say: (words: string) => void) {
@@ -145,36 +176,25 @@ async function measure(options: Values, say: (words: string) => void) {
     await until(() => migrations.running >= options.migrations * 0.99, 180_000);
     const rampUp = { peak: manager.memory().peak, refused: migrations.refused, lastRefusal: migrations.lastRefusal };
 
-    say(`${migrations.running} migrations run; the manager is killed and started again`);
-    await manager.end('SIGKILL');
-    following.stop();
-    const restarting = performance.now();
-    manager = await start();
-    const restartReady = performance.now() - restarting;
-    await caller.text('GET', '/v1/vms?limit=100');
-    const restartAnswers = performance.now() - restarting;
-    following = followed();
-    const restartConnected = await connected(caller, hosts, 60_000);
-    const restartWhole = performance.now() - restarting;
-    say(
-      `ready after ${(restartReady / 1000).toFixed(1)} s, all ${restartConnected} hosts known after ${(restartWhole / 1000).toFixed(1)} s`,
-    );
-    // What ended while nobody listened is no longer counted as running.
-    await resync(caller, migrations);
-    await until(() => migrations.running >= options.migrations * 0.98, 180_000);
-
-    say('plans of a drain and of a balance');
-    const [drainMs, balanceMs]: [number[], number[]] = [[], []];
-    let drain: DrainPlan | undefined;
-    let balance: BalancePlan | undefined;
-    for (let turn = 0; turn < options.repeat; turn++) {
-      drain = await timed(drainMs, () => caller.call<DrainPlan>('POST', `/v1/hosts/${drained}/drain/plan`, {}));
-      await sleep(200);
-      balance = await timed(balanceMs, () => caller.call<BalancePlan>('POST', '/v1/clusters/cluster-00/balance/plan'));
-      await sleep(200);
+    let restart: Awaited<ReturnType<typeof restarted>> | undefined;
+    if (options.measures('restart')) {
+      say(`${migrations.running} migrations run; the manager is killed and started again`);
+      await manager.end('SIGKILL');
+      following.stop();
+      const begun = performance.now();
+      manager = await start();
+      following = followed();
+      restart = await restarted(caller, hosts, begun);
+      say(`ready after ${restart.readyMs} ms, all ${restart.restartConnected} hosts known after ${restart.wholeMs} ms`);
+      // What ended while nobody listened is no longer counted as running.
+      await resync(caller, migrations);
+      await until(() => migrations.running >= options.migrations * 0.98, 180_000);
     }
 
-    say(`${options.clients} clients for ${options.seconds} s`);
+    if (options.measures('plans')) say('plans of a drain and of a balance');
+    const plans = options.measures('plans') ? await plansOf(caller, drained, options.repeat) : undefined;
+
+    if (options.measures('clients')) say(`${options.clients} clients for ${options.seconds} s`);
     await sleep(2000);
     following.clear();
     const cpu = () => ({ manager: manager.cpuSeconds(), sim: cpuSecondsOf(sim.pid), bench: process.cpuUsage() });
@@ -183,7 +203,9 @@ async function measure(options: Values, say: (words: string) => void) {
     const watch = setInterval(() => {
       leastRunning = Math.min(leastRunning, migrations.running);
     }, 500);
-    const looked = await look({ ...options, base: manager.url, vms, hosts });
+    const clients = options.measures('clients') ? options.clients : 0;
+    const looked = await look({ ...options, clients, base: manager.url, vms, hosts });
+    if (clients === 0) await sleep(1000);
     clearInterval(watch);
     const [after, seconds] = [cpu(), (performance.now() - began) / 1000];
     const memory = manager.memory();
@@ -196,13 +218,30 @@ async function measure(options: Values, say: (words: string) => void) {
     const peak = Math.max(rampUp.peak, memory.peak);
     const [phases, vmStates] = [spread(following.migrations), spread(following.vms)];
     const targets: Target[] = [
-      { what: `API p99 of list, show and plan under ${options.clients} clients`, unit: 'ms', below: 200, measured: worst },
-      { what: 'events of migrations delivered, p99', unit: 'ms', below: 1000, measured: phases.p99 },
-      { what: 'events of VM states delivered, p99', unit: 'ms', below: 1000, measured: vmStates.p99 },
-      { what: `plan of a drain of ${drain?.moves.length ?? 0} VMs, median`, unit: 'ms', below: 100, measured: spread(drainMs).p50 },
-      { what: 'proposal of a balance, median', unit: 'ms', below: 1000, measured: spread(balanceMs).p50 },
+      ...(clients === 0
+        ? []
+        : [
+            { what: `API p99 of list, show and plan under ${clients} clients`, unit: 'ms', below: 200, measured: worst },
+            { what: 'events of migrations delivered, p99', unit: 'ms', below: 1000, measured: phases.p99 },
+            { what: 'events of VM states delivered, p99', unit: 'ms', below: 1000, measured: vmStates.p99 },
+          ]),
+      ...(plans
+        ? [
+            { what: `plan of a drain of ${plans.drain.moves} VMs, median`, unit: 'ms', below: 100, measured: plans.drain.ms.p50 },
+            { what: 'proposal of a balance, median', unit: 'ms', below: 1000, measured: plans.balance.ms.p50 },
+          ]
+        : []),
       { what: "the manager's memory, peak", unit: 'MB', below: 1500, measured: Math.round(peak / 1e6) },
-      { what: 'killed manager ready again, every host known', unit: 's', below: 20, measured: Math.round(restartWhole / 100) / 10 },
+      ...(restart
+        ? [
+            {
+              what: 'killed manager ready again, every host known',
+              unit: 's',
+              below: 20,
+              measured: Math.round(restart.wholeMs / 100) / 10,
+            },
+          ]
+        : []),
     ];
     const { completed, failed, other } = migrations.ended;
     return {
@@ -223,16 +262,8 @@ async function measure(options: Values, say: (words: string) => void) {
       operations,
       order: spread(migrations.orderMs),
       events: { migrations: phases, ends: spread(following.ends), vmStates, untold },
-      plans: {
-        drain: { moves: drain?.moves.length, ms: spread(drainMs) },
-        balance: { moves: balance?.moves.length, ms: spread(balanceMs) },
-      },
-      restart: {
-        readyMs: Math.round(restartReady),
-        answersMs: Math.round(restartAnswers),
-        wholeMs: Math.round(restartWhole),
-        restartConnected,
-      },
+      ...(plans && { plans }),
+      ...(restart && { restart }),
       memory: { peakMB: Math.round(peak / 1e6), nowMB: Math.round(memory.now / 1e6) },
       cpuOfOneCore: {
         manager: round((after.manager - before.manager) / seconds),
