@@ -74,7 +74,9 @@ function figures(progress: MigrationProgress): string[] {
   return [
     formatRate(throughputMBps),
     ...(isAcross(phase) || leftOf(disks) === 0 ? [] : [`${formatBytes(leftOf(disks))} of disks left`]),
-    ...(isAcross(phase) ? [] : [`${formatBytes(ram.remaining)} left`, `dirty ${formatRate(ram.dirtyBytesPerSecond / 1e6)}`]),
+    ...(isAcross(phase) || ram.total === 0
+      ? []
+      : [`${formatBytes(ram.remaining)} left`, `dirty ${formatRate(ram.dirtyBytesPerSecond / 1e6)}`]),
     formatDuration(elapsedMs),
     ...(throttlePercent > 0 ? [`guest slowed ${throttlePercent.toFixed(0)} %`] : []),
     `pass ${ram.passes}`,
@@ -83,13 +85,16 @@ function figures(progress: MigrationProgress): string[] {
   ];
 }
 
+const wordsOf = (phase: MigrationPhase, progress: MigrationProgress | undefined): string =>
+  phase === 'copying' && progress && leftOf(progress.disks ?? []) > 0 && progress.ram.total === 0 ? 'copying disks' : phases[phase];
+
 /** The lines that are rewritten in place on a terminal; none is longer than the terminal is wide. */
 export function progressLines(migration: Migration, look: Look): string[] {
   const { vm, from, to, progress } = migration;
   const phase = phaseOf(migration);
   const title = `${vm}  ${from} → ${to}  `;
   const seal = isSealed(migration) ? 'SEALED' : 'CLEAR';
-  const rest = `  ${phases[phase]}`.slice(0, Math.max(0, look.columns - title.length - seal.length - 1));
+  const rest = `  ${wordsOf(phase, progress)}`.slice(0, Math.max(0, look.columns - title.length - seal.length - 1));
   const first = title + sealOf(migration, look) + rest;
   if (!progress) return [first];
   const portion = portionDone(progress);
@@ -106,7 +111,7 @@ export function plainLine(migration: Migration): string {
   const { vm, from, to, progress } = migration;
   const seal = isSealed(migration) ? 'sealed' : 'CLEAR';
   const numbers = progress ? `: ${wholePercent(portionDone(progress))}, ${figures(progress).join(', ')}` : '';
-  return `${vm} ${from} → ${to} ${seal} ${phases[phaseOf(migration)]}${numbers}`;
+  return `${vm} ${from} → ${to} ${seal} ${wordsOf(phaseOf(migration), progress)}${numbers}`;
 }
 
 /** Whether the plain line is due: at each change of phase, and every 5 s of the migration's own clock. */
