@@ -337,3 +337,14 @@ test('a VM whose pool the host has lost is forgotten where its disks are to be k
   assert.deepEqual(await without.remove('web', true), {});
   assert.deepEqual([without.list(), inPool()], [[], ['images', 'web.a.qcow2']]);
 });
+
+test('a disk that another VM has by its path is not removed with the VM that it was made for', async () => {
+  const host = await start();
+  await host.define(vmOf('web', disk('a')));
+  const file = join(pool, 'web.a.qcow2');
+  await host.define(vmOf('rescue', { path: `${pool}//web.a.qcow2`, format: 'qcow2', shared: false }));
+  await assert.rejects(host.remove('web'), refused('wrong_state', /web\.a\.qcow2 is a disk of VM rescue as well/));
+  assert.ok(existsSync(file));
+  await host.remove('rescue');
+  assert.deepEqual(await host.remove('web'), { removedDisks: [file] });
+});

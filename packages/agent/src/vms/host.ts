@@ -14,7 +14,7 @@ import { HostMemory, type MemoryFacts } from './memory.ts';
 import { changeDefinition, resetVm, resumeVm, suspendVm } from './orders.ts';
 import { vmPaths } from './paths.ts';
 import { askToPowerOff, lastWords, type PowerContext, powerOff, powerOn, type QemuSetup, runFirst } from './power.ts';
-import { requireBrought, requireSound } from './sound.ts';
+import { requireBrought, requireSound, requireUnshared } from './sound.ts';
 import { Turns } from './turns.ts';
 import { Vm } from './vm.ts';
 
@@ -206,6 +206,8 @@ export class VmHost {
       // To be kept, disks need no pool; and an earlier order to remove them, which failed, is no longer wanted.
       const inPools = vm.definition.disks.filter((disk) => isPoolDisk(disk) && !(keepDisks && this.disks.pools.lacks(disk.pool)));
       const files = this.disks.files(name, inPools);
+      const others = this.list().flatMap((other) => (other === vm ? [] : other.definition));
+      if (!keepDisks) requireUnshared(name, files, others);
       const { disksToo: _, ...record } = vm.record;
       vm.record = keepDisks ? record : { ...record, disksToo: true };
       const removedDisks = await this.#forget(vm, 'quit');

@@ -1,4 +1,5 @@
 /** What is refused of a definition before anything is made of it. */
+import { normalize } from 'node:path';
 import { disksFault, diskWords, isPoolDisk, SealiftError, type VmDefinition } from '@sealift/contract';
 import type { Copy } from '../disks/disks.ts';
 
@@ -16,4 +17,19 @@ export function requireBrought({ name, disks }: VmDefinition, copies: readonly C
     'incompatible',
     `${name} cannot come here: its disk ${diskWords(left)} is not shared, and the order does not copy it`,
   );
+}
+
+/**
+ * @param files that are to be removed with the VM
+ * @throws SealiftError `wrong_state`: another one has one of them by its path
+ */
+export function requireUnshared(name: string, files: readonly string[], others: readonly VmDefinition[]): void {
+  for (const { name: other, disks } of others) {
+    const file = disks.map(({ path }) => path !== undefined && normalize(path)).find((path) => path && files.includes(path));
+    if (!file) continue;
+    throw new SealiftError(
+      'wrong_state',
+      `${name} is not removed: ${file} is a disk of VM ${other} as well. Remove ${other} first, or keep the disks of ${name} (--keep-disks)`,
+    );
+  }
 }
