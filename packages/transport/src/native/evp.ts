@@ -113,7 +113,7 @@ export class Aead {
   }
 
   /**
-   * Seals `length` bytes at `plain` to `sealed`, which must not overlap, and writes the tag to `tag`.
+   * Seals `length` bytes at `plain` to `sealed`, which is the same place or does not overlap, and writes the tag to `tag`.
    *
    * @throws TransportError `local` where OpenSSL fails; nothing at `sealed` may then be used
    */
@@ -127,7 +127,7 @@ export class Aead {
   }
 
   /**
-   * Opens `length` bytes at `sealed` to `plain`. What stands at `plain` is unverified until this has returned true.
+   * Opens `length` bytes at `sealed` to `plain`, as in {@link seal}. What stands at `plain` is unverified until this has returned true.
    *
    * @returns whether it is authentic
    * @throws TransportError `local` where OpenSSL fails otherwise

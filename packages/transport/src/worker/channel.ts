@@ -96,6 +96,7 @@ export class Channel implements Target {
 
   watch(poller: Poller): void {
     const { outbound, inbound } = this;
+    if (inbound.wantsWire && !inbound.wireReadable) inbound.awaitRecord();
     poller.add(
       this.#wire,
       (inbound.wantsWire && !inbound.wireReadable ? POLL.IN : 0) | (outbound.wantsWire && !outbound.wireWritable ? POLL.OUT : 0),

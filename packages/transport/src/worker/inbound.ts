@@ -1,10 +1,10 @@
 /**
  * The other direction of a channel, from the wire to the local socket:
  *
- *     TCP ──readv──► header, sealed (one record) ──open──► plain ──write──► local socket
+ *     TCP ──readv──► header, record ──open, in place──► record ──write──► local socket
  *
- * A record is received into its own buffer whole, is opened only when the one before has been written out, and reaches the local socket only
- * once its tag is right. Lengths are checked on the header, before a byte of the payload is read.
+ * A record is received whole, is opened where it was received, and reaches the local socket only once its tag is right; the next is received when
+ * it has been written out. Lengths are checked on the header, before a byte of the payload is read.
  */
 import { headerBytes, maxDirectionBytes, recordType, type Suite, tagBytes } from '../constants.ts';
 import { TransportError } from '../errors.ts';
@@ -17,6 +17,11 @@ import { giveBack, lend } from './buffers.ts';
 import { wireFailure } from './outbound.ts';
 import type { Statistics } from './statistics.ts';
 
+const SOL_SOCKET = 1;
+const SO_RCVLOWAT = 18;
+/** In `small`. */
+const lowWaterAt = 96;
+
 export class Inbound {
   readonly #channel: number;
   readonly #channels: number;
@@ -26,10 +31,11 @@ export class Inbound {
   readonly #statistics: Statistics;
   readonly #onControl: (type: number, payload: Buffer) => void;
   readonly #record: Memory = lend();
-  readonly #plain: Memory;
-  /** Two headers: this record's and, when it came along with this one's end, the next one's. Then an iovec for both. */
+  /** Two headers: this record's and, when it came along with this one's end, the next one's. Then an iovec for both, and room for an option. */
   readonly #small: Memory = allocate(128);
   readonly #vector: Uint32Array = new Uint32Array(this.#small.bytes.buffer, 64, 8);
+  readonly #words: Uint32Array = new Uint32Array(this.#small.bytes.buffer, 0, 32);
+  #lowWater = 1;
   readonly #header: Header = { type: 0, zero: 0, channel: 0, length: 0, sequence: 0 };
   #local = -1;
   #headerFilled = 0;
@@ -67,7 +73,6 @@ export class Inbound {
     this.#clear = suite === 'none';
     this.#statistics = statistics;
     this.#onControl = onControl;
-    this.#plain = this.#clear ? this.#record : lend();
   }
 
   attach(local: number): void {
@@ -94,8 +99,8 @@ export class Inbound {
 
   get wantsWire(): boolean {
     if (this.#ended) return false;
-    // A complete record that waits for `plain`, or in suite `none` a record that is being written from where it was received.
-    return !(this.#bodyComplete || (this.#clear && this.wantsLocal));
+    // A complete record, or one that is being written from where it was received.
+    return !(this.#bodyComplete || this.wantsLocal);
   }
 
   /**
@@ -119,9 +124,20 @@ export class Inbound {
     return moved;
   }
 
+  /**
+   * To be called before waiting for the wire: a record is of no use before all of it is there, so nobody is woken for a part of it. What TCP has
+   * no room for, an error and the stream's end wake all the same, tcp(7) and linux/tcp.c's tcp_stream_is_readable.
+   */
+  awaitRecord(): void {
+    const wanted = this.#bodyNeeded < 0 ? 1 : this.#bodyNeeded - this.#bodyFilled;
+    if (wanted === this.#lowWater) return;
+    this.#lowWater = wanted;
+    this.#words[lowWaterAt / 4] = wanted;
+    libc.setsockopt(this.#wire, SOL_SOCKET, SO_RCVLOWAT, this.#small.address + lowWaterAt, 4);
+  }
+
   free(): void {
     this.#epochs.free();
-    if (this.#plain !== this.#record) giveBack(this.#plain);
     giveBack(this.#record);
     freeMemory(this.#small);
   }
@@ -183,10 +199,9 @@ export class Inbound {
     this.#epochs.next();
     const sealed = this.#record.address + headerBytes;
     const clearData = this.#clear && type === recordType.data;
-    const plain = type === recordType.data ? this.#plain : controlPlain();
     const opened = clearData
       ? this.#epochs.aead.open(this.#small.address, headerBytes, 0, 0, 0, sealed + length)
-      : this.#epochs.aead.open(this.#small.address, headerBytes, sealed, plain.address, length, sealed + length);
+      : this.#epochs.aead.open(this.#small.address, headerBytes, sealed, sealed, length, sealed + length);
     if (!opened) throw this.#refused('it is not authentic');
     if (type === recordType.data) {
       if (this.#bytes + length > maxDirectionBytes) throw new TransportError('limit', `channel ${this.#channel}: byte counts are used up`);
@@ -194,10 +209,10 @@ export class Inbound {
       this.#bytes += length;
       this.#statistics.add(this.#channel, 'inBytes', length);
       this.#statistics.add(this.#channel, 'inRecords', 1);
-      this.#pendingAt = this.#clear ? headerBytes : 0;
+      this.#pendingAt = headerBytes;
       this.#pendingEnd = this.#unread ? this.#pendingAt : this.#pendingAt + length;
     } else {
-      const payload = Buffer.from(plain.bytes.subarray(0, length));
+      const payload = Buffer.from(this.#record.bytes.subarray(headerBytes, headerBytes + length));
       if (type === recordType.close) this.#close(payload);
       else this.#onControl(type, payload);
     }
@@ -226,7 +241,7 @@ export class Inbound {
 
   #write(): boolean {
     if (!this.wantsLocal || this.#local < 0 || !this.localWritable) return false;
-    const count = libc.send(this.#local, this.#plain.address + this.#pendingAt, this.#pendingEnd - this.#pendingAt, MSG_NOSIGNAL);
+    const count = libc.send(this.#local, this.#record.address + this.#pendingAt, this.#pendingEnd - this.#pendingAt, MSG_NOSIGNAL);
     if (count > 0) {
       this.#pendingAt += count;
       return true;
@@ -242,13 +257,6 @@ export class Inbound {
     return false;
   }
 }
-
-let controlMemory: Memory | undefined;
-/** One buffer a thread: a control record is handled before the next is opened. */
-const controlPlain = (): Memory => {
-  controlMemory ??= lend();
-  return controlMemory;
-};
 
 /** A struct iovec: address and length, each 64 bits, little-endian as on every machine that sealift runs on. */
 function setVector(vector: Uint32Array, at: number, address: number, length: number): void {

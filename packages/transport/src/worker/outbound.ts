@@ -1,11 +1,11 @@
 /**
  * One direction of a channel, from the local socket to the wire:
  *
- *     local socket ──read──► plain (256 KiB) ──seal──► sealed (one record) ──send──► TCP
+ *     local socket ──read──► record ──seal, in place──► record ──send──► TCP
  *
- * While a record drains, the next bytes gather in `plain`: a slow wire makes large records by itself, a fast one loses no time waiting.
- * Memory that the kernel is lent for sending only ever holds ciphertext, but in suite `none`, where the local bytes are read straight into
- * the record and there is no second buffer.
+ * One buffer, which stays in the CPU's cache (docs/adr/0013). It is gathered into only when nothing of it is left to be sent, and sent only
+ * once it is sealed; send(2) copies, so the kernel never has memory that holds plaintext later. While a record drains, the next bytes gather
+ * in the local socket: a slow wire makes large records by itself.
  */
 import os from 'node:os';
 import { headerBytes, maxDataBytes, maxDirectionBytes, recordType, type Suite, tagBytes } from '../constants.ts';
@@ -25,8 +25,6 @@ export class Outbound {
   readonly #clear: boolean;
   readonly #statistics: Statistics;
   readonly #record: Memory = lend();
-  readonly #plain: Memory;
-  readonly #plainAt: number;
   readonly #control: { type: number; payload: Uint8Array }[] = [];
   #local = -1;
   #gathered = 0;
@@ -49,8 +47,6 @@ export class Outbound {
     this.#epochs = epochs;
     this.#clear = suite === 'none';
     this.#statistics = statistics;
-    this.#plain = this.#clear ? this.#record : lend();
-    this.#plainAt = this.#clear ? headerBytes : 0;
   }
 
   attach(local: number): void {
@@ -85,7 +81,7 @@ export class Outbound {
   }
 
   get wantsLocal(): boolean {
-    return this.#local >= 0 && !this.#localEnded && this.#gathered < maxDataBytes && !(this.#clear && this.wantsWire);
+    return this.#local >= 0 && !this.#localEnded && this.#gathered < maxDataBytes && !this.wantsWire;
   }
 
   /**
@@ -106,7 +102,6 @@ export class Outbound {
 
   free(): void {
     this.#epochs.free();
-    if (this.#plain !== this.#record) giveBack(this.#plain);
     giveBack(this.#record);
   }
 
@@ -125,7 +120,7 @@ export class Outbound {
   }
 
   #gather(): boolean {
-    const count = libc.read(this.#local, this.#plain.address + this.#plainAt + this.#gathered, maxDataBytes - this.#gathered);
+    const count = libc.read(this.#local, this.#record.address + headerBytes + this.#gathered, maxDataBytes - this.#gathered);
     if (count > 0) {
       this.#gathered += count;
       return true;
@@ -143,7 +138,8 @@ export class Outbound {
   }
 
   #sealNext(): boolean {
-    const control = this.#control.shift();
+    // Never over what is gathered; CLOSE comes after the last of it.
+    const control = this.#gathered === 0 ? this.#control.shift() : undefined;
     if (control) {
       this.#sealControl(control.type, control.payload);
       return true;
@@ -165,8 +161,9 @@ export class Outbound {
     if (this.#bytes + length > maxDirectionBytes) throw new TransportError('limit', `channel ${this.#channel}: byte counts are used up`);
     const { address, bytes } = this.#record;
     writeHeader(bytes, recordType.data, this.#channel, length, this.#epochs.next());
-    if (this.#clear) this.#epochs.aead.seal(address, headerBytes, 0, 0, 0, address + headerBytes + length);
-    else this.#epochs.aead.seal(address, headerBytes, this.#plain.address, address + headerBytes, length, address + headerBytes + length);
+    const data = address + headerBytes;
+    if (this.#clear) this.#epochs.aead.seal(address, headerBytes, 0, 0, 0, data + length);
+    else this.#epochs.aead.seal(address, headerBytes, data, data, length, data + length);
     this.#gathered = 0;
     this.#records++;
     this.#bytes += length;
@@ -176,7 +173,7 @@ export class Outbound {
     this.#end = headerBytes + length + tagBytes;
   }
 
-  /** Control records are always sealed, in suite `none` too. None is sealed while `record` holds gathered clear bytes: CLOSE comes after the last. */
+  /** Control records are always sealed, in suite `none` too. */
   #sealControl(type: number, payload: Uint8Array): void {
     const { address, bytes } = this.#record;
     const staged = controlStage();
