@@ -69,7 +69,7 @@ export function chart(rounds: readonly Round[], figure: string, title: string): 
     ].join('\n');
   });
   const height = top + bars.length * step + 12;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 820 ${height}" font-family="sans-serif" font-size="13" fill="#1b2733">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 820 ${height}" font-family="DejaVu Sans, sans-serif" font-size="13" fill="#1b2733">
 <rect width="820" height="${height}" fill="#fff"/>
 <text x="16" y="24" font-size="16">${escaped(title)}</text>
 <text x="16" y="42" fill="#5a6b7b">${escaped(figure)}: median, line from least to most; less is better</text>
@@ -78,5 +78,5 @@ ${rows.join('\n')}
 `;
 }
 
-/** The same for where SVG is not shown, at twice its size. The letters are of whatever sans-serif the machine has. */
+/** The same for where SVG is not shown, at twice its size. The letters are of what the machine has. */
 export const picture = (svg: string): Buffer => new Resvg(svg, { fitTo: { mode: 'zoom', value: 2 } }).render().asPng();
