@@ -6,6 +6,8 @@ import { it } from 'node:test';
 import type { Migration } from '@sealift/contract';
 import fc from 'fast-check';
 import { definitionOf, hostOf, migrationOf, vmOf } from '../testing/records.ts';
+import type { KyselyStore } from './kysely-store.ts';
+import { RememberingStore } from './remembering.ts';
 import { openSqlite } from './sqlite.ts';
 import type { Store, StoredMigration } from './store.ts';
 
@@ -117,4 +119,20 @@ it('of writes that are one commit, each has its own outcome, and one that is ref
   } finally {
     await store.close();
   }
+});
+
+it('what could not be read is not remembered as that: it is read again', async () => {
+  let fails = true;
+  const list = async () => {
+    if (fails) throw new Error('database is locked');
+    return [];
+  };
+  const policy = { listClusters: list, listRules: list };
+  const inner = { policy, listVms: async () => [], unfinishedMigrations: async () => [] };
+  const store = await RememberingStore.open(inner as unknown as KyselyStore); // all that is asked of it here
+  await assert.rejects(store.policy.listClusters(), /locked/);
+  await assert.rejects(store.policy.listRules(), /locked/);
+  fails = false;
+  assert.deepEqual(await store.policy.listClusters(), []);
+  assert.deepEqual(await store.policy.listRules(), []);
 });

@@ -191,7 +191,7 @@ class RememberingPolicy implements PolicyStore {
   }
 
   async listClusters(): Promise<StoredCluster[]> {
-    this.#clusters ??= this.#inner.listClusters();
+    this.#clusters ??= this.#unlessFailed(this.#inner.listClusters());
     return [...(await this.#clusters)];
   }
 
@@ -203,7 +203,7 @@ class RememberingPolicy implements PolicyStore {
   removeCluster = (name: string): Promise<boolean> => this.#forget(this.#inner.removeCluster(name));
 
   async listRules(): Promise<Rule[]> {
-    this.#rules ??= this.#inner.listRules();
+    this.#rules ??= this.#unlessFailed(this.#inner.listRules());
     return [...(await this.#rules)];
   }
 
@@ -214,9 +214,23 @@ class RememberingPolicy implements PolicyStore {
     try {
       return await write;
     } finally {
-      this.#clusters = undefined;
-      this.#rules = undefined;
+      this.#readAnew();
     }
+  }
+
+  /** A database that is busy for once is not busy for good. */
+  async #unlessFailed<T>(read: Promise<T>): Promise<T> {
+    try {
+      return await read;
+    } catch (error) {
+      this.#readAnew();
+      throw error;
+    }
+  }
+
+  #readAnew(): void {
+    this.#clusters = undefined;
+    this.#rules = undefined;
   }
 }
 
