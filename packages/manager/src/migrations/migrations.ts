@@ -255,7 +255,7 @@ export class Migrations {
     } catch (error) {
       // A manager that is being stopped decides nothing any more; it asks the agents when it is back.
       if (this.#closing.signal.aborted) return;
-      await this.#record(live, { migration: notBegun(live.current, error) });
+      await this.#recordNotBegun(live, notBegun(live.current, error));
       return;
     } finally {
       live.decidedToBegin.resolve();
@@ -283,6 +283,19 @@ export class Migrations {
     });
   }
 
+  /** Until the database has taken it: nobody asks the agents about what never began, and the VM could not be moved until the next start. */
+  async #recordNotBegun(live: LiveMigration, migration: Migration): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      try {
+        await this.#record(live, { migration });
+        return;
+      } catch (error) {
+        this.#log.error({ err: error, migration: migration.id }, 'the end of a migration could not be recorded; it is tried again');
+        await this.#sleep(patienceMs);
+      }
+    }
+  }
+
   async #recordNext(live: LiveMigration, { migration, vmHost, undoDestination }: Verdict): Promise<void> {
     const ended = migration.endedAt !== undefined;
     // Progress is not stored: a commit is an fsync, and the agents still have it after a restart.
@@ -301,7 +314,8 @@ export class Migrations {
 
   /** So that who sees the end also sees the VM in its place. */
   async #refresh({ from, to }: Migration): Promise<void> {
-    const reports = Promise.all([from, to].map((host) => this.#hosts.get(host).refresh()));
+    // Nothing keeps a host any more whose migration has ended: it may have been removed.
+    const reports = Promise.all([from, to].map((host) => this.#hosts.find(host)?.refresh()));
     await Promise.race([reports, sleep(settleMs, undefined, { ref: false })]);
   }
 
