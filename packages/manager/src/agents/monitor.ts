@@ -177,12 +177,12 @@ export class MonitoredHost {
       if (report.name !== this.name) {
         throw new SealiftError('agent_unreachable', `the agent at ${this.#stored.endpoint} serves host ${report.name}, not ${this.name}`);
       }
-      await this.#show(number, { report }, revision);
+      this.#show(number, { report }, revision);
       await this.#greet.after(this.link, report);
       return report;
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
-      await this.#show(number, { problem, ...(this.#seen?.report && { report: this.#seen.report }) });
+      this.#show(number, { problem, ...(this.#seen?.report && { report: this.#seen.report }) });
       throw error;
     }
   }
@@ -209,7 +209,7 @@ export class MonitoredHost {
     await this.#polling;
   }
 
-  async #show(number: number, seen: Seen, revision?: string): Promise<void> {
+  #show(number: number, seen: Seen, revision?: string): void {
     if (number < this.#shown || this.#closing.signal.aborted) return;
     this.#shown = number;
     const before = this.#seen;
@@ -240,9 +240,9 @@ export class MonitoredHost {
       // After a start of the manager, or when it was added, that it answers is no news.
       if (before) this.#events.publish({ type: 'host.connected', subject, message: `host ${this.name} answers again` });
     }
-    // Kept when it changes, not at each poll: a commit is an fsync.
+    // Kept when it changes, not at each poll: a commit is an fsync. Nor does the next host wait for it to be asked.
     if (this.#lastSeenAt === undefined) return;
-    await this.#store.hostSeen(this.name, this.#lastSeenAt).catch((error) => this.#log.error({ err: error }, 'last seen was not recorded'));
+    this.#store.hostSeen(this.name, this.#lastSeenAt).catch((error) => this.#log.error({ err: error }, 'last seen was not recorded'));
   }
 
   /**
