@@ -100,42 +100,74 @@ describe('NBD', () => {
   });
 });
 
-describe('the end that writes', () => {
-  it('has what overlaps done one after the other, and the rest at once', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'sl-outlet-'));
-    const requests: { type: number; offset: number; answer: () => void }[] = [];
-    let wake = Promise.withResolvers<void>();
-    const until = async (count: number) => {
-      while (requests.length < count) await wake.promise;
+interface Seen {
+  readonly type: number;
+  readonly offset: number;
+  readonly answer: () => void;
+}
+
+/** An outlet whose QEMU answers when it is told to. */
+async function withOutlet(
+  run: (parts: {
+    outlet: MirrorOutlet;
+    stream: net.Socket;
+    requests: readonly Seen[];
+    until: (count: number) => Promise<void>;
+    write: (offset: number, length: number) => void;
+  }) => Promise<void>,
+): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'sl-outlet-'));
+  const requests: Seen[] = [];
+  let wake = Promise.withResolvers<void>();
+  const until = async (count: number) => {
+    while (requests.length < count) await wake.promise;
+  };
+  const qemu = net.createServer({ pauseOnConnect: true }, async (socket) => {
+    const { rest } = await shake(socket, serve('disk0', MiB));
+    const framer = new Framer(requestBytes);
+    const take = (chunk: Buffer) => {
+      for (const piece of framer.pieces(chunk)) {
+        if (piece.kind !== 'header') continue;
+        const { type, offset, length, cookie } = decodeRequest(piece.header);
+        if (type === command.write) framer.expect(length);
+        requests.push({ type, offset, answer: () => socket.write(encodeReply(cookie)) });
+      }
+      wake.resolve();
+      wake = Promise.withResolvers();
     };
-    const qemu = net.createServer({ pauseOnConnect: true }, async (socket) => {
-      const { rest } = await shake(socket, serve('disk0', MiB));
-      const framer = new Framer(requestBytes);
-      const take = (chunk: Buffer) => {
-        for (const piece of framer.pieces(chunk)) {
-          if (piece.kind !== 'header') continue;
-          const { type, offset, length, cookie } = decodeRequest(piece.header);
-          if (type === command.write) framer.expect(length);
-          requests.push({ type, offset, answer: () => socket.write(encodeReply(cookie)) });
-        }
-        wake.resolve();
-        wake = Promise.withResolvers();
-      };
-      take(rest);
-      socket
-        .on('data', take)
-        .on('error', () => undefined)
-        .resume();
-    });
-    const failures: Error[] = [];
-    const paths = { listenPath: join(directory, 'in'), nbdPath: join(directory, 'nbd') };
-    const outlet = new MirrorOutlet({ ...paths, exportName: 'disk0', sizeBytes: MiB, failed: (error) => failures.push(error) });
-    try {
-      await once(qemu.listen(paths.nbdPath), 'listening');
-      await outlet.listening;
-      const stream = net.connect(paths.listenPath);
-      const write = (offset: number, length: number) =>
-        stream.write(Buffer.concat([encodeOperation({ type: operation.write, allocate: false, offset, length }), Buffer.alloc(length, 7)]));
+    take(rest);
+    socket
+      .on('data', take)
+      .on('error', () => undefined)
+      .resume();
+  });
+  const failures: Error[] = [];
+  const paths = { listenPath: join(directory, 'in'), nbdPath: join(directory, 'nbd') };
+  const outlet = new MirrorOutlet({ ...paths, exportName: 'disk0', sizeBytes: MiB, failed: (error) => failures.push(error) });
+  let stream: net.Socket | undefined;
+  try {
+    await once(qemu.listen(paths.nbdPath), 'listening');
+    await outlet.listening;
+    const connected = net.connect(paths.listenPath);
+    stream = connected;
+    const write = (offset: number, length: number) => {
+      connected.write(
+        Buffer.concat([encodeOperation({ type: operation.write, allocate: false, offset, length }), Buffer.alloc(length, 7)]),
+      );
+    };
+    await run({ outlet, stream, requests, until, write });
+    assert.deepEqual(failures, []);
+  } finally {
+    stream?.destroy();
+    outlet.close();
+    qemu.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+describe('the end that writes', () => {
+  it('has what overlaps done one after the other, and the rest at once', () =>
+    withOutlet(async ({ outlet, stream, requests, until, write }) => {
       write(0, 4096);
       write(8192, 4096);
       write(2048, 4096); // over the first
@@ -158,11 +190,22 @@ describe('the end that writes', () => {
       assert.equal(requests[4]?.type, command.flush, 'and it is flushed before it counts as done');
       requests[4]?.answer();
       assert.deepEqual(await outlet.applied, { writes: 4, bytes: 3 * 4096 + 512 });
-      assert.deepEqual(failures, []);
-    } finally {
-      outlet.close();
-      qemu.close();
-      rmSync(directory, { recursive: true, force: true });
-    }
-  });
+    }));
+
+  it('flushes once more what was under way when the last flush began', () =>
+    withOutlet(async ({ outlet, stream, requests, until, write }) => {
+      write(0, 512);
+      write(4096, 512);
+      await until(2);
+      requests[0]?.answer();
+      await until(3);
+      assert.equal(requests[2]?.type, command.flush, 'as time goes by');
+      requests[1]?.answer();
+      requests[2]?.answer();
+      stream.end();
+      await until(4);
+      assert.equal(requests[3]?.type, command.flush);
+      requests[3]?.answer();
+      assert.deepEqual(await outlet.applied, { writes: 2, bytes: 1024 });
+    }));
 });

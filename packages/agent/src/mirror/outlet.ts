@@ -45,7 +45,7 @@ export class MirrorOutlet {
   #pristine = true;
   /** Of a flush that is under way. */
   #flush: bigint | undefined;
-  /** Something was written since the last flush began. */
+  /** Something was answered since the last flush began: a flush covers nothing that was still under way then. */
   #unflushed = false;
   /** It is time for a flush, and there was no place for one yet. */
   #due = false;
@@ -155,7 +155,6 @@ export class MirrorOutlet {
     while ((this.#underWay.size >= maxUnderWay || this.#touches(offset, end)) && !this.#closed) await this.#wake.promise;
     const cookie = ++this.#cookie;
     this.#underWay.set(cookie, { offset, end });
-    this.#unflushed = true;
     this.#sending = type === operation.write;
     await this.#send(nbd, encodeRequest({ flags: allocate ? noHole : 0, type: commandOf(type), cookie, offset, length }));
   }
@@ -177,6 +176,7 @@ export class MirrorOutlet {
         const { cookie, error } = decodeReply(piece.header);
         if (!this.#underWay.delete(cookie)) throw new NbdError('an answer to nothing');
         if (cookie === this.#flush) this.#flush = undefined;
+        else this.#unflushed = true;
         if (error !== 0) throw new Error(words.get(error) ?? `QEMU's NBD export answers with error ${error}`);
       }
       this.#wake.resolve();
