@@ -62,11 +62,13 @@ export async function unexportDisks(monitor: Monitor, options?: ExecuteOptions):
 /**
  * Begins to mirror a disk to the NBD server that listens on a unix socket, which has an export of the disk's name and size.
  * @param sizeBytes the disk's
+ * @param bytesPerSecond as {@link limitMirror}
  */
 export async function startMirror(
   monitor: Monitor,
   index: number,
   sizeBytes: number,
+  bytesPerSecond: number,
   unixPath: string,
   options?: ExecuteOptions,
 ): Promise<void> {
@@ -94,6 +96,7 @@ export async function startMirror(
       'copy-mode': 'background',
       'on-source-error': 'report',
       'on-target-error': 'report',
+      speed: bytesPerSecond,
       granularity: granularityOf(sizeBytes),
       'buf-size': mirrorBufferBytes,
     },
@@ -150,6 +153,11 @@ export function onMirrorEvent(monitor: Monitor, listener: (event: MirrorEvent) =
 /** Tells a mirror that is ready to send what is on its way and end; its end is told by {@link onMirrorEvent}. @throws QmpError `command` where there is none */
 export async function finishMirror(monitor: Monitor, index: number, options?: ExecuteOptions): Promise<void> {
   await monitor.execute('block-job-cancel', { device: mirrorName(index), force: false }, options);
+}
+
+/** At any time. 0 is without limit. @throws QmpError `command` where there is no such mirror */
+export async function limitMirror(monitor: Monitor, index: number, bytesPerSecond: number, options?: ExecuteOptions): Promise<void> {
+  await monitor.execute('block-job-set-speed', { device: mirrorName(index), speed: bytesPerSecond }, options);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** What goes to the other host while the VM runs on here: its disks, then its memory. How it gets on, and whether it is to be given up. */
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import type { MigrationPhase, MigrationProgress, MigrationSpec, VmDefinition } from '@sealift/contract';
+import type { LimitsChange, MigrationPhase, MigrationProgress, MigrationSpec, VmDefinition } from '@sealift/contract';
 import { type Monitor, queryMigration, startOutgoing } from '@sealift/hypervisor';
 import type { Session } from '@sealift/transport';
 import type { Logger } from 'pino';
@@ -47,9 +47,16 @@ export class Copying {
     this.limits = new CopyLimits(spec.limits, names, log);
     this.meter = new ProgressMeter(session, this.limits);
     const disks = copiedDisks(spec);
+    const parts = { monitor, session, directory, log, failed, bandwidthBytesPerSecond: spec.limits.bandwidthBytesPerSecond };
     const words = (index: number) => diskOf(vm, index);
-    this.disks = disks.length === 0 ? undefined : new DisksOut({ monitor, session, disks, directory, words, log, failed });
+    this.disks = disks.length === 0 ? undefined : new DisksOut({ ...parts, disks, words });
     this.postcopy = spec.limits.postcopy ? new PostcopyCopy(monitor, log) : undefined;
+  }
+
+  /** @throws where QEMU does not take it */
+  async change(change: LimitsChange): Promise<void> {
+    await this.limits.change(change);
+    if (change.bandwidthBytesPerSecond !== undefined) await this.disks?.limit(change.bandwidthBytesPerSecond);
   }
 
   /** Makes all ready for {@link sendMemory}. */

@@ -10,6 +10,7 @@ import {
   diskNode,
   diskSize,
   finishMirror,
+  limitMirror,
   type Monitor,
   onMirrorEvent,
   queryMirrors,
@@ -29,6 +30,8 @@ export interface MovingDisks {
   readonly monitor: Monitor;
   readonly session: Session;
   readonly disks: readonly CopiedDisk[];
+  /** Of all disks together; 0 is without limit. */
+  readonly bandwidthBytesPerSecond: number;
   /** For sockets. */
   readonly directory: string;
   /** For messages: of the definition's disk with this index. */
@@ -54,10 +57,12 @@ export class DisksOut {
   #stopListening: (() => void) | undefined;
   #watchdog: NodeJS.Timeout | undefined;
   #finishing = false;
+  #bandwidth: number;
   #over = false;
 
   constructor(options: MovingDisks) {
     this.#options = options;
+    this.#bandwidth = options.bandwidthBytesPerSecond;
   }
 
   /** Resolves when every disk is mirrored, and never where that fails or is stopped. */
@@ -74,6 +79,8 @@ export class DisksOut {
     const { monitor } = this.#options;
     await Promise.all(
       this.#mirrors.map(async ({ index, inlet, ended, sent }) => {
+        // The VM waits.
+        if (this.#bandwidth > 0) await limitMirror(monitor, index, 0);
         await finishMirror(monitor, index);
         const error = await ended.promise;
         if (error !== undefined) throw new Error(this.#sentence(index, error));
@@ -86,6 +93,18 @@ export class DisksOut {
   /** After {@link finish}: of each disk, how many writes were sent. Resolves when all of them are with the channels. */
   async writes(): Promise<number[]> {
     return Promise.all(this.#mirrors.map(({ sent }) => sent.promise));
+  }
+
+  /** At any time. @param bytesPerSecond of all together; 0 is without limit */
+  async limit(bytesPerSecond: number): Promise<void> {
+    this.#bandwidth = bytesPerSecond;
+    // One that has not begun, or has ended, refuses.
+    for (const { index } of this.#mirrors) await asked(() => limitMirror(this.#options.monitor, index, this.#share));
+  }
+
+  /** Of a disk: each has the same. */
+  get #share(): number {
+    return this.#bandwidth === 0 ? 0 : Math.max(1, Math.floor(this.#bandwidth / this.#options.disks.length));
   }
 
   async progress(): Promise<DiskProgress[]> {
@@ -147,7 +166,7 @@ export class DisksOut {
       await session.listenDisk(i, path.join(directory, `${i}.out`));
       await inlet.listening;
       if (this.#over) return;
-      await startMirror(monitor, index, sizeBytes, path.join(directory, `${i}.nbd`));
+      await startMirror(monitor, index, sizeBytes, this.#share, path.join(directory, `${i}.nbd`));
     }
     this.#watchdog = setInterval(() => this.#watch(), lookMs);
   }

@@ -4,7 +4,6 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { CopiedDisk, PoolDisk } from '@sealift/contract';
 import { queryMirrors, queryRunState } from '@sealift/hypervisor';
 import { readFacts } from '../disks/qcow2.ts';
@@ -59,12 +58,9 @@ withTwoHosts({ title: 'disks that go with their VM', file: import.meta.url, ownP
         await fill(alpha, 'web');
         const spec = await specOf('web', alpha, bravo, { suite, keepSourceDisks: true, limits: { bandwidthBytesPerSecond: 2_000_000 } });
         await order(alpha, bravo, 'web', spec);
-        // Into the middle of it, as long as it is there.
-        const inDisks = () => alpha.attempts.get(spec.migration).then(({ progress }) => (progress?.ram.total ?? 0) === 0);
-        for (let i = 0; await inDisks(); i++) {
-          await write(alpha, 'web', i % 2, `write -P ${100 + (i % 100)} ${(i * 7) % 60}M 12k`);
-          await sleep(1);
-        }
+        // Into the middle of it, which its limit makes last; then it may end.
+        for (let i = 0; i < 60; i++) await write(alpha, 'web', i % 2, `write -P ${100 + (i % 100)} ${(i * 7) % 60}M 12k`);
+        await alpha.attempts.adjust(spec.migration, { bandwidthBytesPerSecond: 0 });
         const [source, destination] = await Promise.all([follow(alpha, spec.migration), follow(bravo, spec.migration)]);
         assert.deepEqual([source.phase, destination.phase], ['completed', 'completed'], source.failure?.message);
         assert.deepEqual(hosts().left(alpha, 'web', spec.migration), nothingLeft);
@@ -101,17 +97,21 @@ withTwoHosts({ title: 'disks that go with their VM', file: import.meta.url, ownP
       await boot('stays');
       await fill(alpha, 'stays');
       const { monitor } = alpha.host.vms.vm('stays');
-      const spec = await specOf('stays', alpha, bravo);
+      const slow = { limits: { bandwidthBytesPerSecond: 200_000 } };
+      const spec = await specOf('stays', alpha, bravo, slow);
       await order(alpha, bravo, 'stays', spec);
-      await follow(alpha, spec.migration, (report) => report.phase === 'copying');
+      await follow(alpha, spec.migration, ({ progress }) => (progress?.disks ?? []).some(({ sentBytes }) => sentBytes > 0));
       await alpha.attempts.cancel(spec.migration);
       const [source, destination] = await Promise.all([follow(alpha, spec.migration), follow(bravo, spec.migration)]);
       assert.deepEqual([source.phase, destination.phase], ['cancelled', 'failed']);
       assert.deepEqual(hosts().left(alpha, 'stays', spec.migration), runsHere);
       assert.deepEqual(hosts().left(bravo, 'stays', spec.migration), nothingLeft);
       assert.deepEqual([await queryMirrors(monitor), await queryRunState(monitor), filesAt('bravo')], [[], 'running', []]);
-      const again = await specOf('stays', alpha, bravo);
+      // Too slow to end, until somebody lets it go faster.
+      const again = await specOf('stays', alpha, bravo, slow);
       await order(alpha, bravo, 'stays', again);
+      await follow(alpha, again.migration, ({ progress }) => (progress?.disks ?? []).some(({ sentBytes }) => sentBytes > 0));
+      await alpha.attempts.adjust(again.migration, { bandwidthBytesPerSecond: 0 });
       assert.equal((await follow(alpha, again.migration)).phase, 'completed');
       await follow(bravo, again.migration);
       await removeFrom(bravo, 'stays');

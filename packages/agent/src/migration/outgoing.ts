@@ -176,7 +176,7 @@ export class Outgoing implements Side {
       checkDeadline(this.vmName, this.#identity.migration, deadlineMs, this.#deadline.elapsedMs);
       this.#deadline.endBy(deadlineMs);
     }
-    await this.#copying.limits.change(change);
+    await this.#copying.change(change);
   }
 
   settle({ challenge, statement }: SettleRequest): SettleAnswer {

@@ -102,7 +102,7 @@ export class Mirrored implements AsyncDisposable {
       this.events.push(event);
       this.#woken();
     });
-    await startMirror(this.sourceMonitor, 0, disk.sizeBytes, at('mirror'));
+    await startMirror(this.sourceMonitor, 0, disk.sizeBytes, 0, at('mirror'));
   }
 
   /** Resolves when that was said of the mirror. */

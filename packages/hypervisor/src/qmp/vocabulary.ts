@@ -97,6 +97,7 @@ export interface QmpCommands {
   'blockdev-add': Order<Readonly<Record<string, unknown>>>;
   'blockdev-del': Order<{ readonly 'node-name': string }>;
   'blockdev-mirror': Order<Readonly<Record<string, string | number>>>;
+  'block-job-set-speed': Order<{ readonly device: string; readonly speed: number }>;
   'block-job-cancel': Order<{ readonly device: string; readonly force: boolean }>;
   /** qapi/block-export.json. */
   'nbd-server-start': Order<{ readonly addr: { readonly type: 'unix'; readonly data: { readonly path: string } } }>;

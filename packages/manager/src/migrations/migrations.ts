@@ -16,7 +16,7 @@ import type { Verdict } from './merge.ts';
 import { hostOf, type Resolutions } from './resolutions.ts';
 import { checkResolution, resolved, standingOf } from './resolve.ts';
 import { settleOrder } from './settle-order.ts';
-import { copiedDisks } from './spec/disks.ts';
+import { copiedDisks, timeForDisks } from './spec/disks.ts';
 import { makeSpec } from './spec/make.ts';
 import { undoAt } from './undo.ts';
 import { moving, notTold, over } from './words.ts';
@@ -203,7 +203,7 @@ export class Migrations {
       source: identityOf(source),
       destination: identityOf(this.#hosts.get(to).link),
       multifdChannels,
-      limits,
+      limits: timeForDisks(limits, order.limits, disks),
       disks,
       keepSourceDisks: order.keepSourceDisks ?? false,
       now,

@@ -25,11 +25,15 @@ export function cpusOf({ definition, state, stats }: Pick<SnapshotVm, 'definitio
 /** Of its memory, what there really is to send. */
 const contentOf = (vm: SnapshotVm): number => Math.min(memoryOf(vm), vm.stats?.residentBytes ?? memoryOf(vm));
 
+/** What there really is in the disks that go with it. */
+const diskBytesOf = ({ definition, disks = [] }: SnapshotVm): number =>
+  disks.reduce((all, { allocatedBytes = 0 }, index) => all + (definition.disks[index]?.shared === false ? allocatedBytes : 0), 0);
+
 /** How much of its memory a VM may change while it is copied: nobody knows beforehand, and a busy VM changes more. */
 const busyness = (vm: SnapshotVm): number => Math.min(1, cpusOf(vm) / vm.definition.vcpus);
 
-/** By which a drain orders its moves: bytes to copy, twice as much where all vCPUs are busy. */
-export const impactOf = (vm: SnapshotVm): number => contentOf(vm) * (1 + busyness(vm));
+/** By which a drain orders its moves: bytes to copy, of memory twice as much where all vCPUs are busy. */
+export const impactOf = (vm: SnapshotVm): number => contentOf(vm) * (1 + busyness(vm)) + diskBytesOf(vm);
 
 /** Bytes a second of a host's migration links together; undefined where it does not say. */
 export const linkSpeedOf = (report: HostReport | undefined): number | undefined =>

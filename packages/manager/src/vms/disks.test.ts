@@ -61,7 +61,7 @@ test('disks come, stay and go as the host says, and go with their VM', async () 
       (await client.listEvents({ query: { vm: 'web' } })).find(({ type }) => type === 'vm.removed')?.message ?? '';
     // Events are shown when they are written, which is a little after the answer.
     for (const deadline = Date.now() + 30_000; (await told()) === '' && Date.now() < deadline; ) await sleep(20);
-    assert.match(await told(), /VM web was removed; and with it its disks .*web\.root\.qcow2 on host alpha/);
+    assert.match(await told(), /VM web was removed; and with it its disks .*web\.root\.qcow2 on host bravo/);
   } finally {
     await site.close();
     await rm(directory, { recursive: true });

@@ -1,5 +1,13 @@
 /** Which disks go with a VM, and how large they are: in its spec, so that both hosts mean the same. */
-import { type AgentVm, type CopiedDisk, diskWords, isPoolDisk, type MigrationLimits, SealiftError } from '@sealift/contract';
+import {
+  type AgentVm,
+  type CopiedDisk,
+  diskWords,
+  isPoolDisk,
+  type MigrationLimits,
+  type MigrationOrder,
+  SealiftError,
+} from '@sealift/contract';
 
 /**
  * @param vm as its host says now
@@ -23,3 +31,15 @@ export function copiedDisks(
     'memory, and a VM that does not end that way is not moved by post-copy yet. Leave out post-copy';
   throw new SealiftError('invalid_request', message);
 }
+
+/** A line is at least so fast, or whoever has a slower one says how long it may take. Bytes a second. */
+const leastDiskRate = 10_000_000;
+
+/** The default deadline is meant for memory; disks get time on top. One that was ordered stands. */
+export const timeForDisks = (limits: MigrationLimits, ordered: MigrationOrder['limits'], disks: readonly CopiedDisk[]): MigrationLimits => {
+  if (ordered?.deadlineMs !== undefined || disks.length === 0) return limits;
+  const bytes = disks.reduce((all, { allocatedBytes }) => all + allocatedBytes, 0);
+  return { ...limits, deadlineMs: Math.min(longestDeadlineMs, limits.deadlineMs + Math.ceil((bytes / leastDiskRate) * 1000)) };
+};
+/** The contract's. */
+const longestDeadlineMs = 86_400_000;
