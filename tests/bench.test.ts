@@ -22,9 +22,9 @@ describe('rounds of a benchmark', () => {
 
   it('are compared one by one, with the better of several', () => {
     // 1/2, 10/40, 2/8: the ratio of the medians would be 2/8 as well, and that of the worse 1/4, 1/4, 1/8.
-    assert.deepEqual(ratio(rounds, 'a', ['b'], 's'), { median: 0.25, least: 0.25, most: 0.5 });
-    assert.deepEqual(ratio(rounds, 'a', ['b', 'c'], 's'), { median: 0.5, least: 0.25, most: 0.5 });
-    assert.equal(ratio(rounds, 'a', ['b', 'none'], 's'), undefined);
+    assert.deepEqual(ratio(rounds, ['a'], ['b'], 's'), { median: 0.25, least: 0.25, most: 0.5 });
+    assert.deepEqual(ratio(rounds, ['a'], ['b', 'c'], 's'), { median: 0.5, least: 0.25, most: 0.5 });
+    assert.equal(ratio(rounds, ['a'], ['b', 'none'], 's'), undefined);
   });
 
   it('begin with another variant each', () => {

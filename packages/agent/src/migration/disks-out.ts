@@ -80,7 +80,7 @@ export class DisksOut {
     await Promise.all(
       this.#mirrors.map(async ({ index, inlet, ended, sent }) => {
         // The VM waits.
-        if (this.#bandwidth > 0) await limitMirror(monitor, index, 0);
+        if (this.#bandwidth > 0) await asked(() => limitMirror(monitor, index, 0));
         await finishMirror(monitor, index);
         const error = await ended.promise;
         if (error !== undefined) throw new Error(this.#sentence(index, error));

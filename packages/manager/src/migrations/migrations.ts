@@ -17,7 +17,7 @@ import { hostOf, type Resolutions } from './resolutions.ts';
 import { checkResolution, resolved, standingOf } from './resolve.ts';
 import { settleOrder } from './settle-order.ts';
 import { copiedDisks, timeForDisks } from './spec/disks.ts';
-import { makeSpec } from './spec/make.ts';
+import { identityOf, makeSpec } from './spec/make.ts';
 import { undoAt } from './undo.ts';
 import { moving, notTold, over } from './words.ts';
 
@@ -66,10 +66,10 @@ export class Migrations {
 
   /** Thousands of streams that are opened at once would hold up the first answers of all hosts, and whoever asks the manager. */
   async #takeUp(live: LiveMigration, resolution: Migration['resolution'], hostsAnswered: Promise<void>, waitMs: number): Promise<void> {
+    if (resolution) return this.#decideAgain(live, resolution.keep);
     await hostsAnswered;
     if (waitMs > 0) await this.#sleep(waitMs);
-    if (this.#closing.signal.aborted) return;
-    await (resolution ? this.#decideAgain(live, resolution.keep) : this.#follow(live, undefined));
+    if (!this.#closing.signal.aborted) await this.#follow(live, undefined);
   }
 
   async #hostsAnswered(): Promise<void> {
@@ -389,12 +389,6 @@ export class Migrations {
       .finally(() => this.#running.delete(kept));
     this.#running.add(kept);
   }
-}
-
-function identityOf(link: AgentLink): { name: string; keyHash: string } {
-  const { host: name, keyHash } = link;
-  if (keyHash === undefined) throw new SealiftError('internal', `the key of host ${name} is not known although it has just answered`);
-  return { name, keyHash };
 }
 
 function notBegun(migration: Migration, error: unknown): Migration {

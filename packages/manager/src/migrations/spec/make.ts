@@ -9,6 +9,7 @@ import {
   type Suite,
   type WrappedKey,
 } from '@sealift/contract';
+import type { AgentLink } from '../../agents/link.ts';
 import { protocolVersion } from '../../planner/checks/qemu.ts';
 import { contextOf } from './context.ts';
 import { wrapKey } from './wrap.ts';
@@ -62,4 +63,11 @@ export function makeWrappedKeys(
   } finally {
     key.fill(0);
   }
+}
+
+/** Of a host whose agent has answered. */
+export function identityOf(link: AgentLink): { name: string; keyHash: string } {
+  const { host: name, keyHash } = link;
+  if (keyHash === undefined) throw new SealiftError('internal', `the key of host ${name} is not known although it has just answered`);
+  return { name, keyHash };
 }
