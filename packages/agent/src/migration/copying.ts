@@ -43,7 +43,6 @@ export class Copying {
   constructor(options: CopyingOptions) {
     const { spec, vm, names, monitor, session, directory, log, failed } = options;
     this.#options = options;
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
     this.limits = new CopyLimits(spec.limits, names, log);
     this.meter = new ProgressMeter(session, this.limits);
     const disks = copiedDisks(spec);
@@ -57,6 +56,12 @@ export class Copying {
   async change(change: LimitsChange): Promise<void> {
     await this.limits.change(change);
     if (change.bandwidthBytesPerSecond !== undefined) await this.disks?.limit(change.bandwidthBytesPerSecond);
+  }
+
+  /** Resolves when every disk that goes with the VM is mirrored. The directory is there at once. */
+  async begin(): Promise<void> {
+    mkdirSync(this.#options.directory, { recursive: true, mode: 0o700 });
+    await this.disks?.mirror();
   }
 
   /** Makes all ready for {@link sendMemory}. */

@@ -362,6 +362,7 @@ export class Incoming implements Side {
     const { state } = this.#machine;
     if (state.at !== 'ended') return;
     this.#stopListening?.();
+    this.#disks?.close();
     if (state.outcome === 'lost') {
       await this.#vm?.letGo();
       await this.#session?.drop();

@@ -109,7 +109,6 @@ export class Outgoing implements Side {
 
   /**
    * Accepts and begins. The journal has it when this returns, and the VM is marked as moving.
-   *
    * @param key the spec's key: taken, which wipes it
    */
   start(spec: MigrationSpec, key: Buffer, endpoints: readonly string[]): void {
@@ -145,10 +144,10 @@ export class Outgoing implements Side {
       () => this.#mirror(),
       () => undefined,
     );
-    this.#copying.sent().then(
-      (sent) => this.#machine.dispatch({ type: 'local-ended', ...sent }),
-      () => undefined,
-    );
+    void this.#copying
+      .sent()
+      .then((sent) => this.#machine.dispatch({ type: 'local-ended', ...sent }))
+      .catch(() => undefined);
     void this.#vm?.exited.then(() => this.#machine.dispatch({ type: 'vm-gone' }));
     this.#deadline.endBy(spec.limits.deadlineMs);
     this.report.update({ phase: 'connecting' });
@@ -198,6 +197,7 @@ export class Outgoing implements Side {
   async detach(): Promise<void> {
     this.#settlement.stop();
     this.#stopTimers();
+    this.#copying?.disks?.close();
     await this.#session?.drop();
   }
 
@@ -281,7 +281,7 @@ export class Outgoing implements Side {
       if (this.#machine.state.at !== 'opening') return; // it was cancelled
       this.report.update({ phase: 'copying' });
       this.#tickOn();
-      await this.#copying?.disks?.mirror();
+      await this.#copying?.begin();
       this.#machine.dispatch({ type: 'confirmed' });
     } catch (error) {
       this.#machine.dispatch({ type: 'failed', failure: failureOf(error, 'hypervisor') });
@@ -350,7 +350,6 @@ export class Outgoing implements Side {
   }
 
   #tickOn(): void {
-    clearInterval(this.#ticker);
     this.#ticker = setInterval(() => void this.#tick(), progressMs);
   }
 
@@ -368,6 +367,7 @@ export class Outgoing implements Side {
     if (state.at !== 'ended') return;
     const { host } = this.#workplace;
     this.#stopTimers();
+    this.#copying?.disks?.close();
     await this.#session?.drop();
     await removeDirectory(host, this.#identity.migration);
     if (state.outcome !== 'released') await this.#vm?.letGo();
